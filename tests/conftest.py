@@ -1,0 +1,42 @@
+"""Every async test runs on every loop, and no test leaves anything behind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.leaks import no_descriptors_left, nothing_left
+from tests.tools import IN_CI
+
+try:
+    import uvloop
+except ImportError:
+    if IN_CI:
+        raise
+    LOOP_FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop}
+else:
+    LOOP_FACTORIES = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run each async test once on each of these; ``@pytest.mark.asyncio(loop_factories=["asyncio"])`` narrows it."""
+    return LOOP_FACTORIES
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which more descriptors are open, or more tasks run, than before it."""
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("leaves_nothing_on_its_loop")  # looks while that loop still runs
+        yield
+    else:
+        with no_descriptors_left():
+            yield
+
+
+@pytest.fixture
+async def leaves_nothing_on_its_loop() -> AsyncIterator[None]:
+    """Fail an async test that leaves descriptors, tasks or unhandled exceptions; the other fixture asks for it."""
+    async with nothing_left():
+        yield

@@ -1,0 +1,82 @@
+"""What a test must not leave behind: open descriptors, running tasks, exceptions that only the loop saw."""
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import pytest
+
+# Closing is allowed to take a few turns of the loop; what is still there after this long, in seconds, was forgotten.
+GRACE = 2.0
+
+
+def open_descriptors() -> dict[int, str]:
+    """Return each open descriptor of this process, with what it refers to."""
+    descriptors: dict[int, str] = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            descriptors[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the descriptor through which the directory itself was read
+            continue
+    return descriptors
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Fail if the body leaves a descriptor open."""
+    before = open_descriptors()
+    yield
+    if _opened_since(before):
+        gc.collect()  # what only the collector closes also emits a ResourceWarning, and fails the test by that
+    if left := _opened_since(before):
+        pytest.fail(_report(left), pytrace=False)
+
+
+@asynccontextmanager
+async def nothing_left(grace: float = GRACE) -> AsyncIterator[None]:
+    """Fail if the body leaves a descriptor open or a task running on this loop, or if the loop had to log an exception."""
+    unhandled = _record_unhandled(asyncio.get_running_loop())
+    descriptors = open_descriptors()
+    tasks = asyncio.all_tasks()
+
+    def left() -> list[str]:
+        running = asyncio.all_tasks() - tasks - {asyncio.current_task()}
+        return [*_opened_since(descriptors), *map(repr, running)]
+
+    yield
+    if left():
+        gc.collect()
+    try:
+        async with asyncio.timeout(grace):
+            while left():
+                await asyncio.sleep(0.001)
+    except TimeoutError:
+        pytest.fail(_report(left()), pytrace=False)
+    if unhandled:
+        pytest.fail("\n  ".join(["only the loop's exception handler saw:", *unhandled]), pytrace=False)
+
+
+def _opened_since(before: dict[int, str]) -> list[str]:
+    """Return what is open beyond ``before``: counted, since uvloop opens its wake-up sockets anew for each run."""
+    now = open_descriptors()
+    if len(now) <= len(before):
+        return []
+    return [f"descriptor {fd} -> {target}" for fd, target in now.items() if before.get(fd) != target]
+
+
+def _report(left: list[str]) -> str:
+    return "\n  ".join(["left behind by the test:", *left])
+
+
+def _record_unhandled(loop: asyncio.AbstractEventLoop) -> list[str]:
+    unhandled: list[str] = []
+
+    def record(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        unhandled.append(f"{context['message']}: {context.get('exception')!r}")
+        loop.default_exception_handler(context)
+
+    loop.set_exception_handler(record)
+    return unhandled

@@ -1,0 +1,54 @@
+"""The checks of the test suite itself: that they can fail."""
+
+import asyncio
+import socket
+
+import pytest
+
+from tests.conftest import LOOP_FACTORIES
+from tests.leaks import no_descriptors_left, nothing_left
+
+
+async def test_an_async_test_runs_on_the_loop_it_is_named_for(request: pytest.FixtureRequest) -> None:
+    expected = LOOP_FACTORIES[request.node.callspec.id] if len(LOOP_FACTORIES) > 1 else asyncio.SelectorEventLoop
+    probe = expected()
+    probe.close()
+    assert type(asyncio.get_running_loop()) is type(probe)
+
+
+async def test_a_socket_left_open_fails_an_async_test() -> None:
+    sockets: list[socket.socket] = []
+    with pytest.raises(pytest.fail.Exception, match=r"descriptor \d+ -> socket"):
+        async with nothing_left(grace=0.01):
+            sockets.append(socket.socket())
+    sockets.pop().close()
+
+
+async def test_a_task_left_running_fails_an_async_test() -> None:
+    with pytest.raises(pytest.fail.Exception, match="Event.wait"):
+        async with nothing_left(grace=0.01):
+            task = asyncio.create_task(asyncio.Event().wait())
+    task.cancel()
+
+
+async def test_a_task_that_ends_soon_after_the_test_is_no_leak() -> None:
+    async with nothing_left():
+        task = asyncio.create_task(asyncio.sleep(0.01))
+    assert task.done()
+
+
+async def test_an_exception_that_only_the_loop_saw_fails_an_async_test() -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(pytest.fail.Exception, match="ZeroDivisionError"):
+        async with nothing_left():
+            asyncio.get_running_loop().call_soon(fail)
+            await asyncio.sleep(0)
+
+
+def test_a_socket_left_open_fails_a_plain_test() -> None:
+    sockets: list[socket.socket] = []
+    with pytest.raises(pytest.fail.Exception, match=r"descriptor \d+ -> socket"), no_descriptors_left():
+        sockets.append(socket.socket())
+    sockets.pop().close()

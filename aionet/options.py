@@ -1,0 +1,194 @@
+"""What can be set: SocketOptions, Timeouts, Limits. Times are in seconds, sizes in bytes.
+
+Each is frozen and checked when it is made: a value out of range raises OptionError, which names the option, the value
+and what is expected. `attrs.evolve(options, ...)` makes a changed copy.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import attrs
+
+from aionet.errors import OptionError
+
+_Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+# The kernel doubles a buffer's size to account for its own overhead, and keeps it in a C int.
+_MAX_BUFFER = 2**30 - 1
+_MAX_BACKLOG = 2**31 - 1
+# linux/net/tcp.h: MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT.
+_MAX_KEEPALIVE_SECONDS = 32767
+_MAX_KEEPALIVE_COUNT = 127
+# TCP_USER_TIMEOUT counts milliseconds in a C int.
+_MAX_USER_TIMEOUT = (2**31 - 1) / 1000
+_MIN_USER_TIMEOUT = 0.001
+_MAX_LINGER = 32767
+# More than any machine holds, and what the kernel's signed sizes can say.
+_MAX_SIZE = 2**63 - 1
+# RFC 8305 section 8: the delay must not be less.
+_MIN_HAPPY_EYEBALLS_DELAY = 0.01
+
+
+def _refuse(instance: object, name: str, value: object, expected: str) -> OptionError:
+    return OptionError(f"{type(instance).__name__}: {name}={value!r}: expected {expected}")
+
+
+def _validator(expected: str, is_good: Callable[[Any], bool]) -> _Validator:
+    def validate(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        if not is_good(value):
+            raise _refuse(instance, attribute.name, value, expected)
+
+    return validate
+
+
+def _optional(validator: _Validator) -> _Validator:
+    # attrs' own optional() loses the type: mypy then takes `float | None` fields to hold floats only.
+    def validate(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        if value is not None:
+            validator(instance, attribute, value)
+
+    return validate
+
+
+def _is_number(value: object) -> bool:
+    # bool is an int, but backlog=True is a mistake and no backlog of one. Infinity goes too: None says "no limit".
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _integer(lowest: int, highest: int) -> _Validator:
+    return _validator(
+        f"an integer from {lowest} to {highest}",
+        lambda value: _is_number(value) and isinstance(value, int) and lowest <= value <= highest,
+    )
+
+
+def _seconds(lowest: float, highest: float = math.inf) -> _Validator:
+    upper = "" if highest == math.inf else f" and at most {highest:.15g}"
+    return _validator(
+        f"seconds, at least {lowest:g}{upper}",
+        lambda value: _is_number(value) and lowest <= value <= highest,
+    )
+
+
+_flag = _validator("True or False", lambda value: isinstance(value, bool))
+_positive_seconds = _validator(
+    "seconds, more than 0, or None for no limit", lambda value: _is_number(value) and value > 0
+)
+
+
+@attrs.frozen(kw_only=True)
+class SocketOptions:
+    """Options of the sockets that aionet makes. None leaves the system's own default, unless it says otherwise.
+
+    | option | default | meaning |
+    |---|---|---|
+    | `reuse_address` | None | SO_REUSEADDR; None: on for listening Inet sockets, off for the others |
+    | `reuse_port` | False | SO_REUSEPORT: several sockets, or processes, listen on one port |
+    | `nodelay` | True | TCP_NODELAY: small writes leave at once (RFC 896 switched off) |
+    | `keepalive` | False | SO_KEEPALIVE: probe a silent peer (RFC 1122 4.2.3.6) |
+    | `keepalive_idle` | None | whole seconds of silence before the first probe, 1 to 32767 |
+    | `keepalive_interval` | None | whole seconds between probes, 1 to 32767 |
+    | `keepalive_count` | None | unanswered probes before the connection is broken, 1 to 127 |
+    | `user_timeout` | None | TCP_USER_TIMEOUT: seconds that sent data may stay unacknowledged (RFC 5482) |
+    | `receive_buffer` | None | SO_RCVBUF in bytes, as asked for, before the kernel doubles it; None: autotuned |
+    | `send_buffer` | None | SO_SNDBUF in bytes, likewise |
+    | `dual_stack` | None | whether a listening IPv6 socket takes IPv4 too (IPV6_V6ONLY off) |
+    | `backlog` | 4096 | connections that wait to be accepted; the system caps it |
+    | `linger` | None | SO_LINGER in whole seconds, 0 to 32767; 0: closing resets the connection |
+    | `fast_open` | False | TCP Fast Open (RFC 7413); a connect may then succeed before the peer has answered |
+
+    What the system refused or capped is reported by `aionet.system.sockopts`.
+
+    Raises OptionError for a value out of range, and for keepalive times while `keepalive` is off.
+    Source: man 7 socket, man 7 tcp, man 7 ipv6, man 2 listen.
+    """
+
+    reuse_address: bool | None = attrs.field(default=None, validator=_optional(_flag))
+    reuse_port: bool = attrs.field(default=False, validator=_flag)
+    nodelay: bool = attrs.field(default=True, validator=_flag)
+    keepalive: bool = attrs.field(default=False, validator=_flag)
+    keepalive_idle: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_KEEPALIVE_SECONDS)))
+    keepalive_interval: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_KEEPALIVE_SECONDS)))
+    keepalive_count: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_KEEPALIVE_COUNT)))
+    user_timeout: float | None = attrs.field(
+        default=None, validator=_optional(_seconds(_MIN_USER_TIMEOUT, _MAX_USER_TIMEOUT))
+    )
+    receive_buffer: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_BUFFER)))
+    send_buffer: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_BUFFER)))
+    dual_stack: bool | None = attrs.field(default=None, validator=_optional(_flag))
+    # 4096 is Linux's own cap (net.core.somaxconn) since 5.4: ask for all that an untuned system gives.
+    backlog: int = attrs.field(default=4096, validator=_integer(1, _MAX_BACKLOG))
+    linger: int | None = attrs.field(default=None, validator=_optional(_integer(0, _MAX_LINGER)))
+    fast_open: bool = attrs.field(default=False, validator=_flag)
+
+    def __attrs_post_init__(self) -> None:
+        if self.keepalive:
+            return
+        for name in ("keepalive_idle", "keepalive_interval", "keepalive_count"):
+            value = getattr(self, name)
+            if value is not None:
+                raise _refuse(self, name, value, "None while keepalive is False; set keepalive=True")
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """How long things may take, in seconds. None: no limit.
+
+    | timeout | default | bounds |
+    |---|---|---|
+    | `connect` | 30 | resolving and connecting, over all addresses together |
+    | `happy_eyeballs_delay` | 0.25 | the head start of each address over the next, at least 0.01; None: the next one is tried only when one failed |
+    | `close` | 5 | the graceful part of closing, then the stream is aborted; 0: no such part |
+    | `first_bytes` | None | from accept to the first byte |
+    | `idle` | None | no byte in either direction |
+    | `message` | None | one recv_exactly, recv_until or recv_line, from its call to its end; bytes that drip in do not extend it |
+    | `write_stall` | None | how long the write queue may stay above its high-water mark, however little of it drains |
+    | `drain` | 30 | the time that handlers have left when a server drains; 0: none |
+
+    Raises OptionError for a value out of range.
+    Source: RFC 8305 sections 5 and 8 for `happy_eyeballs_delay`.
+    """
+
+    connect: float | None = attrs.field(default=30.0, validator=_optional(_positive_seconds))
+    happy_eyeballs_delay: float | None = attrs.field(
+        default=0.25, validator=_optional(_seconds(_MIN_HAPPY_EYEBALLS_DELAY))
+    )
+    close: float | None = attrs.field(default=5.0, validator=_optional(_seconds(0)))
+    first_bytes: float | None = attrs.field(default=None, validator=_optional(_positive_seconds))
+    idle: float | None = attrs.field(default=None, validator=_optional(_positive_seconds))
+    message: float | None = attrs.field(default=None, validator=_optional(_positive_seconds))
+    write_stall: float | None = attrs.field(default=None, validator=_optional(_positive_seconds))
+    drain: float | None = attrs.field(default=30.0, validator=_optional(_seconds(0)))
+
+
+def _quarter_of_high_water(limits: Any) -> int:
+    # A quarter, as asyncio has it: the queue is refilled before it runs dry. Defaults come before validation.
+    return limits.high_water // 4 if isinstance(limits.high_water, int) else 0
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How much there may be, so that no peer decides how much memory is used.
+
+    | limit | default | bounds |
+    |---|---|---|
+    | `max_connections` | None | connections of one server at a time; accepting pauses there. None: the smaller of 10 000 and 80 % of RLIMIT_NOFILE, found when the server starts |
+    | `high_water` | 65536 | bytes in a stream's write queue above which sending waits |
+    | `low_water` | high_water / 4 | bytes in the write queue at which sending goes on; at most `high_water` |
+    | `receive_buffer` | 262144 | bytes received that nobody has read, at which reading pauses |
+
+    Raises OptionError for a value out of range.
+    """
+
+    max_connections: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_SIZE)))
+    high_water: int = attrs.field(default=65536, validator=_integer(0, _MAX_SIZE))
+    low_water: int = attrs.field(
+        default=attrs.Factory(_quarter_of_high_water, takes_self=True), validator=_integer(0, _MAX_SIZE)
+    )
+    receive_buffer: int = attrs.field(default=262144, validator=_integer(1, _MAX_SIZE))
+
+    def __attrs_post_init__(self) -> None:
+        if self.low_water > self.high_water:
+            raise _refuse(self, "low_water", self.low_water, f"at most high_water, which is {self.high_water}")

@@ -1,0 +1,1 @@
+"""How fast aionet is beside its peers, and whether it meets the marks: `python -m benchmarks --help`."""

@@ -1,0 +1,92 @@
+"""The command line of the benchmarks."""
+
+import argparse
+import sys
+
+from benchmarks.candidate import Candidate, CandidateError, every
+from benchmarks.compare import compare
+from benchmarks.machine import machine
+from benchmarks.measure import Workload
+from benchmarks.native import CompilerError
+from benchmarks.report import comparison_lines, machine_lines
+
+DEFAULT = "streams@asyncio,streams@uvloop,protocol@uvloop,c"
+
+
+def progress(text: str) -> None:
+    """Show what runs now, where somebody watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def say(*lines: str) -> None:
+    """Print lines, over what progress showed."""
+    progress("")
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+def candidates(text: str) -> list[Candidate]:
+    """The servers named on the command line."""
+    return [Candidate.parse(name) for name in text.split(",")]
+
+
+def compare_servers(arguments: argparse.Namespace) -> int:
+    """One piece of work, the servers that were named."""
+    workload = Workload(
+        arguments.command,
+        size=arguments.size,
+        connections=arguments.connections,
+        burst=arguments.burst,
+        warmup=arguments.warmup,
+        seconds=arguments.seconds,
+    )
+    say(*machine_lines(machine()), "")
+    comparison = compare(candidates(arguments.servers), workload, arguments.rounds, progress)
+    say(*comparison_lines(comparison))
+    return 1 if comparison.failures else 0
+
+
+def list_servers(_: argparse.Namespace) -> int:
+    """What --servers takes."""
+    say(*(f"{candidate!s:32}{candidate.title}" for candidate in every()))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    root = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast aionet is beside its peers.")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    timing = argparse.ArgumentParser(add_help=False)
+    timing.add_argument("--rounds", type=int, default=3, help="measurements of each server (default: 3)")
+    timing.add_argument("--seconds", type=float, default=2.0, help="length of each (default: 2)")
+    timing.add_argument("--warmup", type=float, default=0.5, help="before each (default: 0.5)")
+    for name, size, text in (
+        ("echo", 1000, "messages, one at a time on each connection"),
+        ("lines", 64, "bursts of lines, sent at once, echoed line by line"),
+        ("accept", 64, "connect, echo once, close"),
+    ):
+        command = commands.add_parser(name, parents=[timing], help=f"compare servers: {text}")
+        command.add_argument("--servers", default=DEFAULT, help=f"see `list` (default: {DEFAULT})")
+        command.add_argument("--size", type=int, default=size, help=f"bytes (default: {size})")
+        command.add_argument("--connections", type=int, default=10, help="at once (default: 10)")
+        command.add_argument("--burst", type=int, default=16, help="lines in a burst (default: 16)")
+        command.set_defaults(run=compare_servers)
+    commands.add_parser("list", help="list the servers").set_defaults(run=list_servers)
+    return root
+
+
+def main() -> int:
+    """Run the command; its status."""
+    arguments = parser().parse_args()
+    try:
+        status: int = arguments.run(arguments)
+    except (CandidateError, CompilerError) as error:
+        sys.stderr.write(f"benchmarks: {error}\n")
+        return 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+/* A closed-loop load generator: every connection sends a message, waits for the whole reply, checks it, and sends the next.
+ *
+ *     load echo|lines|accept|hold --address 127.0.0.1:PORT|unix:/path [--size N] [--burst N] [--connections N]
+ *                                 [--warmup SECONDS] [--seconds SECONDS] [--server PID]
+ *
+ * echo    one message of `size` bytes at a time on each connection
+ * lines   one message is a burst of `burst` lines of `size` bytes each, sent at once; lines are counted, not bursts
+ * accept  each message on a connection of its own: connect, send, read the reply, close; `connections` of them in flight
+ * hold    exchange one message on each of `connections`, say so, and keep them open and idle until stdin ends
+ *
+ * Prints one line of JSON. Leaves with status 2 and a line on stderr if a reply has wrong, missing or surplus bytes.
+ *
+ * The messages are windows into one pattern of pseudo-random bytes, a different window each time: nothing is copied to
+ * make them, and a reply that belongs to an earlier message does not pass for this one.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WINDOWS = 1021, EVENTS = 256, STALL_SECONDS = 10, STEP = 61 /* bytes; small, so that the pattern stays in the cache */ };
+
+enum mode { ECHO, LINES, ACCEPT, HOLD };
+static const char *const mode_names[] = {"echo", "lines", "accept", "hold"};
+
+struct connection {
+    int fd;
+    bool writing; /* EPOLLOUT is asked for */
+    const char *message;
+    size_t sent, received;
+};
+
+static struct {
+    enum mode mode;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in inet;
+        struct sockaddr_un local;
+    } address;
+    socklen_t address_length;
+    size_t line, message, step; /* bytes; step: from one window to the next, whole lines in lines mode */
+    long burst, connections;
+    double warmup, seconds;
+    pid_t server;
+} options = {.line = 1000, .burst = 16, .connections = 10, .warmup = 0.5, .seconds = 2.0};
+
+static struct {
+    double at, server_cpu, client_cpu;
+    uint64_t messages;
+} started, ended;
+
+static char *pattern, *reply;
+static size_t window; /* the next message's place in the pattern */
+static uint64_t messages, connects;
+static int poller;
+static bool measuring, finishing;
+
+static void fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(2);
+}
+
+static void check(bool fine, const char *what) {
+    if (!fine)
+        fail("%s: %s", what, strerror(errno));
+}
+
+/* ---- clocks ---- */
+
+static double seconds_of(clockid_t clock) {
+    struct timespec time;
+    check(clock_gettime(clock, &time) == 0, "clock_gettime");
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* The CPU time of another process, to the nanosecond, without its help; -1 if none was named. */
+static double server_cpu(void) {
+    clockid_t clock;
+    if (options.server == 0)
+        return -1;
+    check(clock_getcpuclockid(options.server, &clock) == 0, "the server's CPU clock");
+    return seconds_of(clock);
+}
+
+/* ---- messages ---- */
+
+static void make_pattern(void) {
+    size_t length = options.message + WINDOWS * options.step;
+    uint64_t state = 88172645463325252u; /* xorshift64; any constant but 0 */
+    pattern = malloc(length);
+    reply = malloc(options.message + 1);
+    check(pattern && reply, "malloc");
+    for (size_t i = 0; i < length; i++) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        pattern[i] = (char)('0' + (state >> 32) % 75); /* printable, no newline */
+        if (options.mode == LINES && (i + 1) % options.line == 0)
+            pattern[i] = '\n';
+    }
+}
+
+static void next_message(struct connection *connection) {
+    window = (window + 1) % WINDOWS;
+    connection->message = pattern + window * options.step;
+    connection->sent = connection->received = 0;
+}
+
+static void watch(struct connection *connection, int operation, bool writing) {
+    struct epoll_event event = {.events = EPOLLIN | (writing ? EPOLLOUT : 0), .data.ptr = connection};
+    check(epoll_ctl(poller, operation, connection->fd, &event) == 0, "epoll_ctl");
+    connection->writing = writing;
+}
+
+static void write_message(struct connection *connection) {
+    while (connection->sent < options.message) {
+        ssize_t n = send(connection->fd, connection->message + connection->sent, options.message - connection->sent,
+                         MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            break;
+        check(n >= 0, "send");
+        connection->sent += (size_t)n;
+    }
+    bool writing = connection->sent < options.message;
+    if (writing != connection->writing)
+        watch(connection, EPOLL_CTL_MOD, writing);
+}
+
+/* Reads what has come and compares it; true when the reply is complete. */
+static bool read_reply(struct connection *connection) {
+    size_t expected = options.message - connection->received;
+    ssize_t n = recv(connection->fd, reply, expected + 1, 0); /* room for a surplus byte, to see it */
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    check(n >= 0, "recv");
+    if (n == 0)
+        fail("the server closed after %zu of %zu bytes", connection->received, options.message);
+    if ((size_t)n > expected)
+        fail("the reply is longer than the message of %zu bytes", options.message);
+    if (memcmp(reply, connection->message + connection->received, (size_t)n) != 0)
+        fail("wrong bytes in the reply after byte %zu of %zu", connection->received, options.message);
+    connection->received += (size_t)n;
+    return connection->received == options.message;
+}
+
+/* ---- connections ---- */
+
+/* A loopback address has 28 000 ports, each out of use for a second or more after its connection: spread the clients of
+ * accept mode over many source addresses, or the generator runs dry. */
+static void bind_source(int fd) {
+    int on = 1;
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + (uint32_t)(connects++ % 250));
+    check(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0, "IP_BIND_ADDRESS_NO_PORT");
+    check(bind(fd, (struct sockaddr *)&source, sizeof source) == 0, "bind");
+}
+
+static void open_connection(struct connection *connection) {
+    int on = 1, family = options.address.any.sa_family;
+    connection->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(connection->fd >= 0, "socket");
+    if (family == AF_INET) {
+        check(setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "TCP_NODELAY");
+        if (options.mode == ACCEPT)
+            bind_source(connection->fd);
+    }
+    /* Blocking: on this machine's own addresses the kernel connects at once, whether or not the server accepts yet. */
+    check(connect(connection->fd, &options.address.any, options.address_length) == 0, "connect");
+    check(fcntl(connection->fd, F_SETFL, O_NONBLOCK) == 0, "O_NONBLOCK");
+    watch(connection, EPOLL_CTL_ADD, false);
+    next_message(connection);
+    write_message(connection);
+}
+
+static void close_connection(struct connection *connection) {
+    close(connection->fd);
+    connection->fd = -1;
+}
+
+/* ---- the run ---- */
+
+static void advance(void) {
+    double now = seconds_of(CLOCK_MONOTONIC), cpu;
+    static double warm;
+    if (warm == 0)
+        warm = now + options.warmup;
+    if (!measuring && now >= warm) {
+        measuring = true;
+        cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+        started.at = now, started.server_cpu = server_cpu(), started.client_cpu = cpu, started.messages = messages;
+    } else if (measuring && !finishing && now >= started.at + options.seconds) {
+        finishing = true;
+        cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+        ended.at = now, ended.server_cpu = server_cpu(), ended.client_cpu = cpu, ended.messages = messages;
+    }
+}
+
+/* One event of one connection; true when it has nothing more to wait for. */
+static bool serve(struct connection *connection, uint32_t events) {
+    if (events & EPOLLOUT)
+        write_message(connection);
+    if (!(events & ~(uint32_t)EPOLLOUT) || !read_reply(connection))
+        return false;
+    messages += (uint64_t)options.burst;
+    if (options.mode == ACCEPT)
+        close_connection(connection);
+    if (finishing || options.mode == HOLD)
+        return true;
+    if (options.mode == ACCEPT) {
+        open_connection(connection);
+    } else {
+        next_message(connection);
+        write_message(connection);
+    }
+    return false;
+}
+
+/* Runs until every connection has had the reply to its last message. */
+static void run(struct connection *connections) {
+    struct epoll_event events[EVENTS];
+    long waiting = 0;
+    for (long i = 0; i < options.connections; i++, waiting++)
+        open_connection(&connections[i]);
+    while (waiting > 0) {
+        int count = epoll_wait(poller, events, EVENTS, STALL_SECONDS * 1000);
+        check(count >= 0 || errno == EINTR, "epoll_wait");
+        if (count == 0)
+            fail("%ld connections had no reply for %d s", waiting, STALL_SECONDS);
+        if (options.mode != HOLD)
+            advance();
+        for (int i = 0; i < count; i++)
+            waiting -= serve(events[i].data.ptr, events[i].events);
+    }
+}
+
+static void hold(void) {
+    char byte;
+    printf("{\"held\": %ld}\n", options.connections);
+    fflush(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0)
+        ;
+}
+
+static void report(void) {
+    printf("{\"messages\": %llu, \"seconds\": %.6f, \"client_cpu\": %.6f", (unsigned long long)(ended.messages - started.messages),
+           ended.at - started.at, ended.client_cpu - started.client_cpu);
+    if (options.server)
+        printf(", \"server_cpu\": %.6f", ended.server_cpu - started.server_cpu);
+    puts("}");
+}
+
+/* ---- options ---- */
+
+static void parse_address(const char *text) {
+    char host[64];
+    unsigned port;
+    if (strncmp(text, "unix:", 5) == 0 && strlen(text + 5) < sizeof options.address.local.sun_path) {
+        options.address.local.sun_family = AF_UNIX;
+        strcpy(options.address.local.sun_path, text + 5);
+        options.address_length = sizeof options.address.local;
+    } else if (sscanf(text, "%63[^:]:%u", host, &port) == 2 && port < 65536 &&
+               inet_pton(AF_INET, host, &options.address.inet.sin_addr) == 1) {
+        options.address.inet.sin_family = AF_INET;
+        options.address.inet.sin_port = htons((uint16_t)port);
+        options.address_length = sizeof options.address.inet;
+    } else {
+        fail("--address %s: expected 127.0.0.1:PORT or unix:/path", text);
+    }
+}
+
+static double number(const char *name, const char *text, double least) {
+    char *end;
+    double value = strtod(text, &end);
+    if (*end || end == text || !(value >= least) || value > 1e9)
+        fail("--%s %s: expected a number of at least %g", name, text, least);
+    return value;
+}
+
+static void parse_options(int argc, char **argv) {
+    static const struct option names[] = {
+        {"address", 1, 0, 'a'}, {"size", 1, 0, 'n'}, {"burst", 1, 0, 'b'}, {"connections", 1, 0, 'c'},
+        {"warmup", 1, 0, 'w'}, {"seconds", 1, 0, 's'}, {"server", 1, 0, 'p'}, {0, 0, 0, 0}};
+    int option, mode = 0;
+    while (mode < 4 && (argc < 2 || strcmp(argv[1], mode_names[mode]) != 0))
+        mode++;
+    if (mode == 4)
+        fail("the first argument is one of echo, lines, accept, hold");
+    options.mode = (enum mode)mode;
+    for (optind = 2; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
+        switch (option) {
+        case 'a': parse_address(optarg); break;
+        case 'n': options.line = (size_t)number("size", optarg, 1); break;
+        case 'b': options.burst = (long)number("burst", optarg, 1); break;
+        case 'c': options.connections = (long)number("connections", optarg, 1); break;
+        case 'w': options.warmup = number("warmup", optarg, 0); break;
+        case 's': options.seconds = number("seconds", optarg, 0); break;
+        case 'p': options.server = (pid_t)number("server", optarg, 1); break;
+        default: exit(2);
+        }
+    }
+    if (options.address_length == 0)
+        fail("--address is missing");
+    if (options.mode != LINES)
+        options.burst = 1;
+    options.message = options.line * (size_t)options.burst;
+    options.step = options.mode == LINES ? options.line : STEP;
+}
+
+int main(int argc, char **argv) {
+    parse_options(argc, argv);
+    make_pattern();
+    poller = epoll_create1(EPOLL_CLOEXEC);
+    struct connection *connections = calloc((size_t)options.connections, sizeof *connections);
+    check(poller >= 0 && connections, "setting up");
+    run(connections);
+    if (options.mode == HOLD)
+        hold();
+    else
+        report();
+    return 0;
+}

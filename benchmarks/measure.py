@@ -1,0 +1,177 @@
+"""One measurement: a server in a process on one core, the load generator in another on another core."""
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import attrs
+
+from benchmarks import native
+from benchmarks.candidate import Candidate
+
+Mode = Literal["echo", "lines", "accept", "hold"]
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 15.0  # seconds for a process to leave; only a broken one needs them
+
+
+class BenchmarkError(Exception):
+    """A server or the load generator failed; the message holds what it said."""
+
+
+@attrs.frozen
+class Workload:
+    """What the load generator does; times in seconds, sizes in bytes."""
+
+    mode: Mode
+    size: int = 1000
+    connections: int = 10
+    burst: int = 16
+    warmup: float = 0.5
+    seconds: float = 2.0
+
+    @property
+    def service(self) -> str:
+        """What the server has to offer."""
+        return "lines" if self.mode == "lines" else "echo"
+
+    def arguments(self) -> list[str]:
+        """The load generator's command line."""
+        named = {name: value for name, value in attrs.asdict(self).items() if name != "mode"}
+        return [self.mode, *(word for name, value in named.items() for word in (f"--{name}", str(value)))]
+
+
+@attrs.frozen
+class Sample:
+    """What one measurement found."""
+
+    messages: int
+    seconds: float
+    server_cpu: float
+    client_cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Messages a second."""
+        return self.messages / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Seconds of the server's CPU a message."""
+        return self.server_cpu / self.messages
+
+    @property
+    def server_busy(self) -> float:
+        """The part of its core that the server used."""
+        return self.server_cpu / self.seconds
+
+    @property
+    def client_busy(self) -> float:
+        """The part of its core that the load generator used."""
+        return self.client_cpu / self.seconds
+
+
+def cores() -> tuple[int, int]:
+    """The core for the server and the one for the load generator: the same one if there is no other."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[min(1, len(usable) - 1)]
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """What is started in here runs on that core: a child inherits the mask, whatever language it is written in."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Program:
+    """A child process that speaks in lines of JSON; its stdin's end tells it to leave."""
+
+    def __init__(self, command: list[str], core: int) -> None:
+        """Start it on that core."""
+        self.name = " ".join(command)
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  not a pipe: a full one would stop a talkative server
+        with pinned(core):
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, cwd=ROOT, text=True
+            )
+
+    def __enter__(self) -> "Program":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.finish()
+        except BenchmarkError as own:
+            if error is None:
+                raise
+            if error is not own:
+                error.add_note(str(own))  # what a server said is often why the client failed
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self.errors.close()
+
+    def hear(self) -> dict[str, Any]:
+        """The next line it prints."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.finish()
+            message = f"{self.name}: ended without an answer"
+            raise BenchmarkError(message)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self) -> dict[str, Any]:
+        """Send a line and hear the answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self.hear()
+
+    def finish(self) -> None:
+        """End its stdin and wait until it has left, which it must do without a complaint."""
+        try:
+            self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            message = f"{self.name}: still there {PATIENCE:g} s after the end of its stdin"
+            raise BenchmarkError(message) from error
+        self.errors.seek(0)
+        said = self.errors.read(4096)
+        if self.process.returncode != 0 or said:
+            message = f"{self.name}: status {self.process.returncode}\n{said}"
+            raise BenchmarkError(message)
+
+
+def load(address: str, workload: Workload, server: int, core: int) -> Program:
+    """The load generator, started."""
+    command = [str(native.build("load.c")), *workload.arguments(), "--address", address, "--server", str(server)]
+    return Program(command, core)
+
+
+def measure(candidate: Candidate, workload: Workload) -> Sample:
+    """Start the candidate's server, drive it once, and end it.
+
+    Raises:
+        BenchmarkError: with what the server or the load generator said.
+
+    """
+    server_core, client_core = cores()
+    with Program(candidate.command(workload.service), server_core) as server:
+        address = server.hear()["address"]
+        with load(address, workload, server.process.pid, client_core) as client:
+            return Sample(**client.hear())

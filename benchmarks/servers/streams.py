@@ -1,0 +1,45 @@
+"""asyncio's streams."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from benchmarks.servers import HOST, READ_SIZE, spell
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(READ_SIZE):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+async def _lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while line := await reader.readline():
+            writer.write(line)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def _serve(handler: Handler) -> AsyncIterator[str]:
+    # The limit is also half of what the reader holds before it stops reading: below the size of a message it would stall.
+    server = await asyncio.start_server(handler, HOST, 0, limit=READ_SIZE, backlog=4096)
+    try:
+        yield spell(server.sockets[0].getsockname())
+    finally:
+        server.close()
+
+
+def echo():
+    return _serve(_echo)
+
+
+def lines():
+    return _serve(_lines)

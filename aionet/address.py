@@ -29,7 +29,7 @@ _MAX_FD = 0x7FFFFFFF
 _INET_SCHEMES = ("tcp", "tls", "udp")
 _FIELDS = {**dict.fromkeys(_INET_SCHEMES, ("host", "port")), "unix": ("path",), "fd": ("fd",)}
 _FORMS = "tcp://host:port, tls://host:port, udp://host:port, unix:/path, unix:@name or fd://number"
-# Characters that would end the host in an endpoint string, or that belong to parts of a URL which endpoints do not have.
+# They would end the host in an endpoint string, or begin a part of a URL that endpoints do not have.
 _NOT_IN_HOST = frozenset("/?#@[]%\\")
 
 
@@ -52,7 +52,7 @@ def _endpoint_host(host: str | None) -> str | None:
     if ":" in host:
         numeric, percent, scope = host.partition("%")
         if percent and (not scope or not _is_plain(scope)):
-            message = f"bad scope {scope!r} in host {host!r}: expected an interface's name or number, as in fe80::1%eth0"
+            message = f"bad scope {scope!r} in host {host!r}: expected an interface's name or number, as in %eth0 or %2"
             raise AddressError(message)
         return _numeric_host(numeric) + percent + scope
     if not _is_plain(host):
@@ -90,7 +90,7 @@ def _endpoint_path(path: str | bytes | os.PathLike[str] | None) -> str | None:
     if text in ("", "@"):
         message = f"bad Unix socket path {text!r}: expected a path, or @ and a name"
         raise AddressError(message)
-    # Several leading slashes mean one (POSIX leaves two to the system, and ours agree); after `unix:` two would mean a host.
+    # After `unix:` two slashes would mean a host. In a path they mean one (POSIX lets systems differ; ours do not).
     if text.startswith("//"):
         text = "/" + text.lstrip("/")
     size = len(os.fsencode(text.removeprefix("@")))
@@ -100,10 +100,11 @@ def _endpoint_path(path: str | bytes | os.PathLike[str] | None) -> str | None:
     return text
 
 
-def _check_number(name: str, value: object, highest: int) -> None:
+def _check_number(name: str, value: object, highest: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
         message = f"bad {name} {value!r}: expected an integer from 0 to {highest}"
         raise AddressError(message)
+    return value
 
 
 def _parse_number(name: str, text: str, highest: int) -> int:
@@ -111,9 +112,7 @@ def _parse_number(name: str, text: str, highest: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(highest)):
         message = f"bad {name} {text!r}: expected a number from 0 to {highest}"
         raise AddressError(message)
-    number = int(text)
-    _check_number(name, number, highest)
-    return number
+    return _check_number(name, int(text), highest)
 
 
 @attrs.frozen(order=True)
@@ -167,7 +166,7 @@ class InetAddress:
 class UnixAddress:
     """The name of a Unix socket: a file, an abstract name (`@name`) or none (empty), as the module's text says.
 
-    `path` may be given as str, bytes or a path object; an abstract name also as the sockaddr has it, with a leading NUL.
+    `path` may be given as str, bytes or a path object, an abstract name also with the NUL that begins it in a sockaddr.
     Any length is taken, since a peer's name may be longer than what Python can bind; an Endpoint checks it.
     `str()` is for people: characters that do not print are escaped, and an unnamed socket is `(unnamed)`.
 
@@ -203,18 +202,18 @@ class UnixAddress:
 Address: TypeAlias = InetAddress | UnixAddress
 
 
-def from_sockaddr(family: int, sockaddr: Any) -> Address:
+def from_sockaddr(family: int, sockaddr: tuple[Any, ...] | str | bytes | None) -> Address:
     """Make an address of what accept, getsockname, getpeername or recvfrom returned.
 
-    Raises AddressError for a family other than AF_INET, AF_INET6 and AF_UNIX.
+    Raises AddressError for a family other than AF_INET, AF_INET6 and AF_UNIX, and for a sockaddr of another family.
     """
-    if family in (socket.AF_INET, socket.AF_INET6):
+    if family in (socket.AF_INET, socket.AF_INET6) and isinstance(sockaddr, tuple):
         return InetAddress(*sockaddr)
-    if family == socket.AF_UNIX:
+    if family == socket.AF_UNIX and not isinstance(sockaddr, tuple):
         # recvfrom gives None for an unnamed sender. A plain @ is a file's here: abstract names come with a NUL.
         path = os.fsdecode(sockaddr or "")
         return UnixAddress(f"./{path}" if path.startswith("@") else path)
-    message = f"bad address family {family!r}: expected AF_INET, AF_INET6 or AF_UNIX"
+    message = f"bad sockaddr {sockaddr!r} of family {family!r}: expected one of AF_INET, AF_INET6 or AF_UNIX"
     raise AddressError(message)
 
 
@@ -288,7 +287,7 @@ class Endpoint:
 EndpointLike: TypeAlias = Endpoint | Address | str | tuple[str | None, int]
 
 
-def _parse(value: Any) -> Endpoint:
+def _parse(value: object) -> Endpoint:
     match value:
         case str():
             return _parse_string(value)
@@ -298,7 +297,7 @@ def _parse(value: Any) -> Endpoint:
         case UnixAddress():
             return Endpoint("unix", path=value.path)
         case (str() | None as host, port):
-            return Endpoint("tcp", host=host, port=port)
+            return Endpoint("tcp", host=host, port=_check_number("port", port, _MAX_PORT))
     message = f"expected {_FORMS}, an address or a (host, port) pair, not {type(value).__name__}"
     raise AddressError(message)
 

@@ -139,13 +139,13 @@ class Timeouts:
     | timeout | default | bounds |
     |---|---|---|
     | `connect` | 30 | resolving and connecting, over all addresses together |
-    | `happy_eyeballs_delay` | 0.25 | the head start of each address over the next, at least 0.01; None: the next one is tried only when one failed |
+    | `happy_eyeballs_delay` | 0.25 | head start of each address, at least 0.01; None: the next waits for a failure |
     | `close` | 5 | the graceful part of closing, then the stream is aborted; 0: no such part |
     | `first_bytes` | None | from accept to the first byte |
     | `idle` | None | no byte in either direction |
-    | `message` | None | one recv_exactly, recv_until or recv_line, from its call to its end; bytes that drip in do not extend it |
-    | `write_stall` | None | how long the write queue may stay above its high-water mark, however little of it drains |
-    | `drain` | 30 | the time that handlers have left when a server drains; 0: none |
+    | `message` | None | one recv_exactly, recv_until or recv_line, however slowly bytes drip in meanwhile |
+    | `write_stall` | None | the write queue above its high-water mark, however slowly it drains |
+    | `drain` | 30 | what handlers have left when a server drains; 0: nothing |
 
     Raises OptionError for a value out of range.
     Source: RFC 8305 sections 5 and 8 for `happy_eyeballs_delay`.
@@ -163,7 +163,7 @@ class Timeouts:
     drain: float | None = attrs.field(default=30.0, validator=_optional(_seconds(0)))
 
 
-def _quarter_of_high_water(limits: Any) -> int:
+def _quarter_of_high_water(limits: "Limits") -> int:
     # A quarter, as asyncio has it: the queue is refilled before it runs dry. Defaults come before validation.
     return limits.high_water // 4 if isinstance(limits.high_water, int) else 0
 
@@ -174,10 +174,12 @@ class Limits:
 
     | limit | default | bounds |
     |---|---|---|
-    | `max_connections` | None | connections of one server at a time; accepting pauses there. None: the smaller of 10 000 and 80 % of RLIMIT_NOFILE, found when the server starts |
+    | `max_connections` | None | connections of one server at a time; there accepting pauses |
     | `high_water` | 65536 | bytes in a stream's write queue above which sending waits |
     | `low_water` | high_water / 4 | bytes in the write queue at which sending goes on; at most `high_water` |
     | `receive_buffer` | 262144 | bytes received that nobody has read, at which reading pauses |
+
+    `max_connections` None is the smaller of 10 000 and 80 % of RLIMIT_NOFILE, found when the server starts.
 
     Raises OptionError for a value out of range.
     """

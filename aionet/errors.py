@@ -1,0 +1,169 @@
+"""Everything that aionet raises, as one tree.
+
+Whose fault it is shows in the class; the standard type that users already catch is the second parent::
+
+    AionetError
+    ├── ClosedError              OSError (EBADF)         you closed it
+    │   └── ClosedStreamError
+    ├── BusyError                RuntimeError            two tasks want what one task can have
+    ├── BrokenStreamError        ConnectionError         the network, or the peer's machine
+    │   ├── StreamResetError     ConnectionResetError
+    │   └── StreamBrokenPipeError  BrokenPipeError
+    ├── ConnectError             ConnectionError         no address could be reached
+    │   └── ConnectTimeoutError  TimeoutError
+    ├── ResolveError             socket.gaierror         the name has no address
+    ├── ListenError              OSError                 the address cannot be served
+    ├── LimitError                                       a bound that you set
+    │   ├── FrameTooLargeError   ValueError
+    │   └── StreamTimeoutError   TimeoutError
+    ├── ProtocolError                                    the peer's bytes
+    │   └── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
+    ├── AddressError             ValueError              an address or endpoint that cannot be
+    ├── OptionError              ValueError              an option out of range
+    └── MissingExtraError        ImportError             a library that an extra installs
+
+Classes with an errno take ``(errno, message)``, as OSError does; the others take the message alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from aionet.address import Address
+
+__all__ = [
+    "AddressError",
+    "AionetError",
+    "BrokenStreamError",
+    "BusyError",
+    "ClosedError",
+    "ClosedStreamError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "FrameTooLargeError",
+    "IncompleteReadError",
+    "LimitError",
+    "ListenError",
+    "MissingExtraError",
+    "OptionError",
+    "ProtocolError",
+    "ResolveError",
+    "StreamBrokenPipeError",
+    "StreamResetError",
+    "StreamTimeoutError",
+]
+
+
+class AionetError(Exception):
+    """The root of every error that aionet raises on purpose."""
+
+    def __str__(self) -> str:
+        # The message comes last: OSError would print "[Errno 104] ..." before words that already say it.
+        return str(self.args[-1]) if self.args else ""
+
+
+class ClosedError(AionetError, OSError):
+    """You closed the thing that you now use. ``errno`` is EBADF."""
+
+    @classmethod
+    def of(cls, operation: str, what: str) -> Self:
+        """Build the error for an operation on something that its owner has closed."""
+        return cls(errno.EBADF, f"{operation} on {what}: it is closed")
+
+
+class ClosedStreamError(ClosedError):
+    """You closed the stream, and then used it."""
+
+
+class BusyError(AionetError, RuntimeError):
+    """Another task is already inside this operation, and only one can be."""
+
+
+class BrokenStreamError(AionetError, ConnectionError):
+    """The connection is gone, and you did not close it. ``errno`` and ``__cause__`` are the system's."""
+
+
+class StreamResetError(BrokenStreamError, ConnectionResetError):
+    """The peer reset the connection."""
+
+
+class StreamBrokenPipeError(BrokenStreamError, BrokenPipeError):
+    """The peer no longer reads what is sent to it."""
+
+
+class ConnectError(AionetError, ConnectionError):
+    """No address of the endpoint could be connected to; ``attempts`` holds each with its own error."""
+
+    attempts: tuple[tuple[Address, OSError], ...]
+
+    def __init__(self, number: int, message: str, attempts: tuple[tuple[Address, OSError], ...] = ()) -> None:
+        super().__init__(number, message)
+        self.attempts = attempts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.errno, str(self), self.attempts)
+
+
+class ConnectTimeoutError(ConnectError, TimeoutError):
+    """The connect timeout passed before any address answered."""
+
+
+class ResolveError(AionetError, socket.gaierror):
+    """The name could not be resolved. ``errno`` is one of socket.EAI_*."""
+
+
+class ListenError(AionetError, OSError):
+    """The address cannot be listened on."""
+
+
+class LimitError(AionetError):
+    """A bound that you set was reached."""
+
+
+class FrameTooLargeError(LimitError, ValueError):
+    """A message is longer than its limit; the stream still stands where the message begins."""
+
+    limit: int
+
+    def __init__(self, message: str, limit: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.limit)
+
+
+class StreamTimeoutError(LimitError, TimeoutError):
+    """A deadline of the stream passed, and the stream was aborted. ``errno`` is ETIMEDOUT."""
+
+
+class ProtocolError(AionetError):
+    """The peer's bytes are not what they should be."""
+
+
+class IncompleteReadError(ProtocolError, asyncio.IncompleteReadError):
+    """The stream ended inside a message: ``partial`` is what came, ``expected`` how many bytes should have."""
+
+    def __init__(self, message: str, partial: bytes, expected: int | None) -> None:
+        Exception.__init__(self, message)
+        self.partial = partial
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int | None]]:  # type: ignore[override]
+        return type(self), (str(self), self.partial, self.expected)
+
+
+class AddressError(AionetError, ValueError):
+    """An address or endpoint string that cannot be understood."""
+
+
+class OptionError(AionetError, ValueError):
+    """An option, limit or timeout that is out of range."""
+
+
+class MissingExtraError(AionetError, ImportError):
+    """A library is missing; the message names the command that installs it."""

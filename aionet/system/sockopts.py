@@ -1,0 +1,191 @@
+"""Typed options onto sockets, and a report of those that the system refused.
+
+On Linux a socket that accept returns inherits every option here from its listener: buffers, TCP_NODELAY, keepalive,
+user timeout, linger. They are set once, on the listener, and an accepted connection costs no system call. Elsewhere
+that is not promised, and ``prepare_accepted`` sets them.
+
+An option that cannot be set does no harm to the connection, so it is reported and never raised; and so is one that the
+system changed silently, such as a buffer size above its cap.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from aionet.options import SocketOptions
+
+__all__ = ["RefusedOption", "prepare_accepted", "prepare_connecting", "prepare_listening"]
+
+_LINUX = sys.platform == "linux"
+# The socket module names it since Python 3.12; linux/tcp.h always did.
+_TCP_FASTOPEN_CONNECT = 30 if _LINUX else None
+# Connections in the queue that have sent data but not finished their handshake: a bound against forged addresses
+# (RFC 7413 section 5.1). nginx and HAProxy users set 256 as a rule.
+_FAST_OPEN_QUEUE = 256
+# Bits of net.ipv4.tcp_fastopen, which holds for IPv6 too.
+_FAST_OPEN_CLIENT, _FAST_OPEN_SERVER = 1, 2
+_INET_ONLY = ("reuse_address", "reuse_port", "keepalive", "user_timeout", "dual_stack", "linger", "fast_open")
+
+
+@attrs.frozen
+class RefusedOption:
+    """A socket option that is not in force as it was asked for.
+
+    ``name`` is the field of SocketOptions, in its units; ``granted`` is what is in force instead, None where that is
+    the system's default or nothing.
+    """
+
+    name: str
+    requested: float
+    granted: float | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.requested}: {self.reason}; granted: {self.granted}"
+
+
+def prepare_listening(sock: socket.socket, options: SocketOptions) -> tuple[RefusedOption, ...]:
+    """Set the options of a socket that will listen; call it before bind. Returns those that were refused."""
+    setter = _Setter(sock)
+    if sock.family == socket.AF_UNIX:
+        setter.refuse_inet_only(options)
+    else:
+        setter.flag("reuse_address", _number("SO_REUSEADDR"), on=options.reuse_address is not False)
+        setter.flag("reuse_port", _number("SO_REUSEPORT"), on=options.reuse_port)
+        if sock.family == socket.AF_INET6 and options.dual_stack is not None:
+            only = int(not options.dual_stack)
+            setter.set("dual_stack", options.dual_stack, socket.IPPROTO_IPV6, _number("IPV6_V6ONLY"), only)
+        _set_tcp(setter, options)
+        if options.fast_open:
+            setter.fast_open(_number("TCP_FASTOPEN"), _FAST_OPEN_QUEUE, _FAST_OPEN_SERVER)
+    _set_buffers(setter, options)
+    setter.check_backlog(options.backlog)
+    return tuple(setter.refused)
+
+
+def prepare_connecting(sock: socket.socket, options: SocketOptions) -> tuple[RefusedOption, ...]:
+    """Set the options of a socket that will connect; call it before bind and connect. Returns those refused."""
+    setter = _Setter(sock)
+    if sock.family == socket.AF_UNIX:
+        setter.refuse_inet_only(options)
+    else:
+        setter.flag("reuse_address", _number("SO_REUSEADDR"), on=options.reuse_address is True)
+        setter.flag("reuse_port", _number("SO_REUSEPORT"), on=options.reuse_port)
+        _set_tcp(setter, options)
+        if options.fast_open:
+            setter.fast_open(_TCP_FASTOPEN_CONNECT, 1, _FAST_OPEN_CLIENT)
+    _set_buffers(setter, options)
+    return tuple(setter.refused)
+
+
+def prepare_accepted(sock: socket.socket, options: SocketOptions) -> tuple[RefusedOption, ...]:
+    """Set what a socket did not inherit from the listener that ``prepare_listening`` prepared. Returns those refused."""
+    if _LINUX:
+        return ()
+    setter = _Setter(sock)
+    if sock.family != socket.AF_UNIX:
+        _set_tcp(setter, options)
+    _set_buffers(setter, options)
+    return tuple(setter.refused)
+
+
+def _set_tcp(setter: _Setter, options: SocketOptions) -> None:
+    tcp = socket.IPPROTO_TCP
+    setter.set("nodelay", options.nodelay, tcp, _number("TCP_NODELAY"), int(options.nodelay))
+    if options.keepalive:
+        setter.flag("keepalive", _number("SO_KEEPALIVE"), on=True)
+        # macOS has its own name for the first.
+        idle = _number("TCP_KEEPIDLE", "TCP_KEEPALIVE")
+        setter.optional("keepalive_idle", options.keepalive_idle, tcp, idle)
+        setter.optional("keepalive_interval", options.keepalive_interval, tcp, _number("TCP_KEEPINTVL"))
+        setter.optional("keepalive_count", options.keepalive_count, tcp, _number("TCP_KEEPCNT"))
+    if options.user_timeout is not None:
+        milliseconds = max(1, round(options.user_timeout * 1000))
+        setter.set("user_timeout", options.user_timeout, tcp, _number("TCP_USER_TIMEOUT"), milliseconds)
+    if options.linger is not None:
+        on_and_seconds = struct.pack("ii", 1, options.linger)
+        setter.set("linger", options.linger, socket.SOL_SOCKET, _number("SO_LINGER"), on_and_seconds)
+
+
+def _set_buffers(setter: _Setter, options: SocketOptions) -> None:
+    setter.buffer("receive_buffer", options.receive_buffer, socket.SO_RCVBUF)
+    setter.buffer("send_buffer", options.send_buffer, socket.SO_SNDBUF)
+
+
+def _number(*names: str) -> int | None:
+    return next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
+
+
+def _sysctl(name: str) -> int | None:
+    try:
+        return int(Path("/proc/sys", *name.split(".")).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+class _Setter:
+    """Sets options on one socket and keeps the list of those that were refused."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.refused: list[RefusedOption] = []
+
+    def set(self, name: str, requested: float, level: int, number: int | None, value: int | bytes) -> bool:
+        if number is None:
+            self._refuse(name, requested, None, "this system has no such option")
+            return False
+        try:
+            self._sock.setsockopt(level, number, value)
+        except OSError as error:
+            self._refuse(name, requested, None, error.strerror or str(error))
+            return False
+        return True
+
+    def flag(self, name: str, number: int | None, *, on: bool) -> None:
+        if on:
+            self.set(name, True, socket.SOL_SOCKET, number, 1)
+
+    def optional(self, name: str, value: int | None, level: int, number: int | None) -> None:
+        if value is not None:
+            self.set(name, value, level, number, value)
+
+    def buffer(self, name: str, requested: int | None, number: int) -> None:
+        if requested is None or not self.set(name, requested, socket.SOL_SOCKET, number, requested):
+            return
+        granted = self._sock.getsockopt(socket.SOL_SOCKET, number)
+        # Linux doubles what it is given, for its own overhead, and reads back the double (man 7 socket).
+        granted = granted // 2 if _LINUX else granted
+        if granted < requested:
+            self._refuse(name, requested, granted, "capped by the system (Linux: net.core.rmem_max and wmem_max)")
+        elif granted > requested:
+            self._refuse(name, requested, granted, "raised to the system's minimum")
+
+    def fast_open(self, number: int | None, value: int, needed: int) -> None:
+        enabled = _sysctl("net.ipv4.tcp_fastopen")
+        # The server's option is taken without effect where the system has Fast Open switched off.
+        if enabled is not None and not enabled & needed:
+            self._refuse("fast_open", True, False, f"net.ipv4.tcp_fastopen={enabled} lacks bit {needed}")
+            return
+        self.set("fast_open", True, socket.IPPROTO_TCP, number, value)
+
+    def check_backlog(self, requested: int) -> None:
+        cap = _sysctl("net.core.somaxconn")
+        if cap is not None and requested > cap:
+            self._refuse("backlog", requested, cap, f"capped by net.core.somaxconn={cap}")
+
+    def refuse_inet_only(self, options: SocketOptions) -> None:
+        # nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
+        for name in _INET_ONLY:
+            value = getattr(options, name)
+            if value is not None and value is not False:
+                self._refuse(name, value, None, "Unix sockets have no such option")
+
+    def _refuse(self, name: str, requested: float, granted: float | None, reason: str) -> None:
+        self.refused.append(RefusedOption(name, requested, granted, reason))

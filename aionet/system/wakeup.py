@@ -1,0 +1,138 @@
+"""A waiter that a readiness callback resumes at once, in place of a Future for each wait.
+
+Why: an ``await`` on a Future costs the Future, a handle in the loop's ready queue and one more turn of the loop before
+the task runs. A task, though, waits on any object that behaves as a Future towards it (``_asyncio_future_blocking``,
+``get_loop``, ``add_done_callback(fn, context=)``, ``result``, ``cancel``): that is the contract by which asyncio tells
+foreign futures from mistakes, in C and in Python, and it has not changed since 3.7. A Wakeup offers just that, is
+reused for every wait, and calls the stored ``fn`` inside its context as soon as the event is there.
+
+What has to hold, and how it does:
+
+* ``fn`` steps the task, so it must not be called while another task runs. ``wake`` is for callbacks that the loop calls
+  itself; everybody else calls ``wake_soon``, which goes through ``call_soon``.
+* A task that was cancelled is on its way already: ``cancel`` takes the callback out, and a wake that comes in the same
+  turn finds nobody. What it announced stays where it was; nothing is lost.
+* The exception of a cancel belongs to one wait. ``result`` hands it over and forgets it.
+* One task waits at a time. Whoever owns the Wakeup sees to that, and raises BusyError to the second one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextvars import Context
+
+__all__ = ["WaitQueue", "Wakeup"]
+
+
+class Wakeup:
+    """An awaitable event for one task, reusable as soon as that task has been resumed."""
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_exception", "_loop", "_once")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._callback: Callable[[Wakeup], object] | None = None
+        self._context: Context | None = None
+        self._exception: BaseException | None = None
+        self._asyncio_future_blocking = False
+        # What __await__ iterates over: itself, once. A tuple's iterator runs without a frame of Python.
+        self._once = (self,)
+
+    def __await__(self) -> Iterator[Any]:
+        self._asyncio_future_blocking = True
+        return iter(self._once)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a task waits and nothing has resumed it yet."""
+        return self._callback is not None
+
+    def wake(self) -> None:
+        """Resume the waiting task now. Only from a callback of the loop: no task may be running."""
+        callback = self._callback
+        if callback is not None:
+            self._callback = None
+            self._context.run(callback, self)  # type: ignore[union-attr]
+
+    def wake_soon(self) -> None:
+        """Resume the waiting task in the loop's next turn."""
+        callback = self._callback
+        if callback is not None:
+            self._callback = None
+            self._loop.call_soon(callback, self, context=self._context)
+
+    # What a task asks of a future.
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that the waiting task must belong to."""
+        return self._loop
+
+    def add_done_callback(self, fn: Callable[[Wakeup], object], *, context: Context) -> None:
+        """Remember how the task is stepped. The task calls this once for each wait."""
+        self._callback = fn
+        self._context = context
+
+    def result(self) -> None:
+        """Return at the end of a wait, or raise the CancelledError that ended it."""
+        exception = self._exception
+        if exception is not None:
+            self._exception = None
+            raise exception
+
+    def cancel(self, msg: object = None) -> bool:
+        """End the wait with CancelledError; say whether there was one."""
+        if self._callback is None:
+            return False
+        self._exception = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        self.wake_soon()
+        return True
+
+
+class WaitQueue:
+    """Tasks that wait for one event, resumed in the order in which they came."""
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Wakeup] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def wait(self) -> None:
+        """Wait for the event. Cancelling leaves the queue as if the task had never come."""
+        wakeup = Wakeup(self._loop)
+        self._waiting.append(wakeup)
+        try:
+            await wakeup
+        finally:
+            # Whoever resumed it has taken it out; a cancel has not.
+            if wakeup in self._waiting:
+                self._waiting.remove(wakeup)
+
+    def wake_first(self) -> bool:
+        """Resume the first waiter now; say whether there was one. Only from a callback of the loop."""
+        while self._waiting:
+            wakeup = self._waiting.popleft()
+            if wakeup.waiting:  # one that was cancelled in this turn has left in all but name
+                wakeup.wake()
+                return True
+        return False
+
+    def wake_all(self) -> None:
+        """Resume all who wait now, not those who come meanwhile. Only from a callback of the loop."""
+        waiting, self._waiting = self._waiting, deque()
+        for wakeup in waiting:
+            wakeup.wake()
+
+    def wake_all_soon(self) -> None:
+        """Resume all who wait now in the loop's next turn."""
+        waiting, self._waiting = self._waiting, deque()
+        for wakeup in waiting:
+            wakeup.wake_soon()

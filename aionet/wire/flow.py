@@ -1,0 +1,119 @@
+"""The write queue: what the user has handed over and the kernel has not yet taken, its size kept in O(1).
+
+High and low water are asyncio's names: above ``high`` the writer is asked to pause, at or below ``low`` to resume.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FileRegion", "WriteQueue"]
+
+# sendmsg(2) takes IOV_MAX buffers, 1024 on Linux, macOS and the BSDs.
+_IOV_MAX = 1024
+
+
+class FileRegion:
+    """A part of a file in the write queue, so that it leaves in order with the bytes around it.
+
+    ``done`` is called once, when the last of it has left or when the queue has dropped it.
+    """
+
+    __slots__ = ("count", "done", "file", "offset", "sent")
+
+    def __init__(self, file: int, offset: int, count: int, done: Callable[[], None]) -> None:
+        self.file = file
+        self.offset = offset
+        self.count = count
+        self.sent = 0
+        self.done = done
+
+    def __len__(self) -> int:
+        return self.count - self.sent
+
+    def advance(self, sent: int) -> None:
+        """Count bytes that have left."""
+        self.sent += sent
+
+
+class WriteQueue:
+    """A queue of bytes and file regions that leaves in order.
+
+    ``size`` is the number of bytes queued. The queue owns what is in it: callers append ``bytes``, never a buffer that
+    somebody could change.
+    """
+
+    __slots__ = ("_items", "high", "low", "paused", "size")
+
+    def __init__(self, high: int, low: int) -> None:
+        self._items: deque[bytes | memoryview | FileRegion] = deque()
+        self.size = 0
+        self.high = high
+        self.low = low
+        self.paused = False
+
+    def append(self, item: bytes | memoryview | FileRegion) -> None:
+        """Queue an item that is not empty: an empty one would never be seen to leave."""
+        self._items.append(item)
+        self.size += len(item)
+
+    def head(self) -> list[bytes | memoryview] | FileRegion:
+        """Return what one system call can take: a file region, or the buffers up to the next one."""
+        buffers: list[bytes | memoryview] = []
+        for item in self._items:
+            if isinstance(item, FileRegion):
+                return buffers or item
+            buffers.append(item)
+            if len(buffers) == _IOV_MAX:
+                break
+        return buffers
+
+    def advance(self, sent: int) -> None:
+        """Forget the first ``sent`` bytes."""
+        self.size -= sent
+        items = self._items
+        while sent:
+            first = items[0]
+            if sent < len(first):
+                if isinstance(first, FileRegion):
+                    first.advance(sent)
+                else:
+                    items[0] = memoryview(first)[sent:]
+                return
+            sent -= len(first)
+            self._pop(len(first))
+
+    def end_region(self) -> None:
+        """Drop the rest of the file region in front: its file is shorter than it was."""
+        self.size -= len(self._items[0])
+        self._pop(0)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        while self._items:
+            self._pop(0)
+        self.size = 0
+
+    def _pop(self, sent: int) -> None:
+        item = self._items.popleft()
+        if isinstance(item, FileRegion):
+            item.advance(sent)
+            item.done()
+
+    def must_pause(self) -> bool:
+        """Say, once for each time that the size rises above high water, that the writer must pause."""
+        if self.paused or self.size <= self.high:
+            return False
+        self.paused = True
+        return True
+
+    def may_resume(self) -> bool:
+        """Say, once for each pause, that the size has fallen to low water."""
+        if not self.paused or self.size > self.low:
+            return False
+        self.paused = False
+        return True

@@ -3,12 +3,14 @@
 An *address* is what the socket API takes and gives: numeric, resolved, one socket's worth. An *endpoint* is what a
 person asks for: a scheme with a host name, a path or a descriptor, which may stand for several addresses.
 
-Unix sockets have three kinds of names (man 7 unix), and `path` writes each of them as one string:
+Unix sockets have three kinds of names (man 7 unix), and ``path`` writes each of them as one string:
 
-    /run/app.sock   a file; bytes that are no UTF-8 are kept as `os.fsdecode` keeps them (surrogateescape)
+    /run/app.sock   a file; bytes that are no UTF-8 are kept as ``os.fsdecode`` keeps them (surrogateescape)
     @name           an abstract name (Linux), NUL and the name in the sockaddr; a file called @name is ./@name
     (empty)         an unnamed socket: the client end of most connections
 """
+
+from __future__ import annotations
 
 import os
 import socket
@@ -18,6 +20,8 @@ from typing import Any, TypeAlias
 import attrs
 
 from aionet.errors import AddressError
+
+__all__ = ["UNIX_PATH_MAX", "Address", "Endpoint", "EndpointLike", "InetAddress", "UnixAddress", "from_sockaddr"]
 
 # sizeof(sun_path) less one byte: for the NUL that ends a path, or the one that begins an abstract name.
 UNIX_PATH_MAX = 107 if sys.platform == "linux" else 103
@@ -90,7 +94,7 @@ def _endpoint_path(path: str | bytes | os.PathLike[str] | None) -> str | None:
     if text in ("", "@"):
         message = f"bad Unix socket path {text!r}: expected a path, or @ and a name"
         raise AddressError(message)
-    # After `unix:` two slashes would mean a host. In a path they mean one (POSIX lets systems differ; ours do not).
+    # After ``unix:`` two slashes would mean a host. In a path they mean one (POSIX lets systems differ; ours do not).
     if text.startswith("//"):
         text = "/" + text.lstrip("/")
     size = len(os.fsencode(text.removeprefix("@")))
@@ -119,9 +123,9 @@ def _parse_number(name: str, text: str, highest: int) -> int:
 class InetAddress:
     """An IPv4 or IPv6 address and a port.
 
-    `host` is numeric, without brackets; IPv6 is kept in its canonical form (RFC 5952). `port` is 0 to 65535.
-    `flowinfo` (20 bits) and `scope_id` (the interface's number, 0 for none) belong to IPv6 only. `str()` gives
-    `127.0.0.1:80`, `[::1]:80`, `[fe80::1%2]:80`.
+    ``host`` is numeric, without brackets; IPv6 is kept in its canonical form (RFC 5952). ``port`` is 0 to 65535.
+    ``flowinfo`` (20 bits) and ``scope_id`` (the interface's number, 0 for none) belong to IPv6 only. ``str()`` gives
+    ``127.0.0.1:80``, ``[::1]:80``, ``[fe80::1%2]:80``.
 
     Raises AddressError for a host that is not numeric and for numbers out of range.
     Source: RFC 4291, RFC 4007 (scopes), RFC 5952; man 7 ip, man 7 ipv6.
@@ -164,11 +168,11 @@ class InetAddress:
 
 @attrs.frozen(order=True)
 class UnixAddress:
-    """The name of a Unix socket: a file, an abstract name (`@name`) or none (empty), as the module's text says.
+    """The name of a Unix socket: a file, an abstract name (``@name``) or none (empty), as the module's text says.
 
-    `path` may be given as str, bytes or a path object, an abstract name also with the NUL that begins it in a sockaddr.
+    ``path`` may be given as str, bytes or a path object, an abstract name also with the NUL that a sockaddr has for @.
     Any length is taken, since a peer's name may be longer than what Python can bind; an Endpoint checks it.
-    `str()` is for people: characters that do not print are escaped, and an unnamed socket is `(unnamed)`.
+    ``str()`` is for people: characters that do not print are escaped, and an unnamed socket is ``(unnamed)``.
 
     Raises AddressError for a NUL in a file's path.
     Source: man 7 unix.
@@ -223,13 +227,13 @@ class Endpoint:
 
     | written | fields |
     |---|---|
-    | `tcp://host:port`, `tls://host:port`, `udp://host:port` | `host`, `port` (0 to 65535; 0: any free port) |
-    | `unix:/path`, `unix:///path`, `unix:path`, `unix:@name` | `path`, written as in UnixAddress, not percent-encoded |
-    | `fd://3` | `fd`, an open descriptor's number |
+    | ``tcp://host:port``, ``tls://host:port``, ``udp://host:port`` | ``host``, ``port`` (0 to 65535; 0: any free port) |
+    | ``unix:/path``, ``unix:///path``, ``unix:path``, ``unix:@name`` | ``path``, as in UnixAddress; no percent-encoding |
+    | ``fd://3`` | ``fd``, an open descriptor's number |
 
-    The host is a name, an IPv4 address or an IPv6 address, in brackets in the string and without in the field; a scope
-    stays as written (`[fe80::1%eth0]`). An empty host or `*` is None: all interfaces, IPv4 and IPv6; `0.0.0.0` and
-    `[::]` are one family's. `str()` gives the string that parses to an equal endpoint.
+    The host is a name, an IPv4 address or an IPv6 address, which stands in brackets in the string and without in the
+    field; a scope stays as written (``[fe80::1%eth0]``). An empty host or ``*`` is None: all interfaces, IPv4 and IPv6,
+    where ``0.0.0.0`` and ``[::]`` are one family's. ``str()`` gives a string that parses to an equal endpoint.
 
     Raises AddressError for fields out of range, missing, or not of this scheme.
     Source: RFC 3986 (the form), RFC 4007 section 11 (scopes; not the %25 of RFC 6874).
@@ -259,7 +263,7 @@ class Endpoint:
             _check_number("fd", self.fd, _MAX_FD)
 
     @classmethod
-    def parse(cls, value: "EndpointLike") -> "Endpoint":
+    def parse(cls, value: EndpointLike) -> Endpoint:
         """Make an endpoint of a string, an Address, a (host, port) pair or an endpoint.
 
         Pairs and Inet addresses become tcp; flowinfo, which no string can say, is left behind.

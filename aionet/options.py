@@ -1,8 +1,10 @@
 """What can be set: SocketOptions, Timeouts, Limits. Times are in seconds, sizes in bytes.
 
 Each is frozen and checked when it is made: a value out of range raises OptionError, which names the option, the value
-and what is expected. `attrs.evolve(options, ...)` makes a changed copy.
+and what is expected. ``attrs.evolve(options, ...)`` makes a changed copy.
 """
+
+from __future__ import annotations
 
 import math
 import sys
@@ -12,6 +14,8 @@ from typing import Any, TypeAlias
 import attrs
 
 from aionet.errors import OptionError
+
+__all__ = ["Limits", "SocketOptions", "Timeouts"]
 
 _Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -36,7 +40,7 @@ def _refuse(instance: object, name: str, value: object, expected: str) -> Option
 
 
 def _validator(expected: str, is_good: Callable[[Any], bool]) -> _Validator:
-    def validate(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not is_good(value):
             raise _refuse(instance, attribute.name, value, expected)
 
@@ -44,8 +48,8 @@ def _validator(expected: str, is_good: Callable[[Any], bool]) -> _Validator:
 
 
 def _optional(validator: _Validator) -> _Validator:
-    # attrs' own optional() loses the type: mypy then takes `float | None` fields to hold floats only.
-    def validate(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    # attrs' own optional() loses the type: mypy then takes ``float | None`` fields to hold floats only.
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is not None:
             validator(instance, attribute, value)
 
@@ -84,24 +88,24 @@ class SocketOptions:
 
     | option | default | meaning |
     |---|---|---|
-    | `reuse_address` | None | SO_REUSEADDR; None: on for listening Inet sockets, off for the others |
-    | `reuse_port` | False | SO_REUSEPORT: several sockets, or processes, listen on one port |
-    | `nodelay` | True | TCP_NODELAY: small writes leave at once (RFC 896 switched off) |
-    | `keepalive` | False | SO_KEEPALIVE: probe a silent peer (RFC 1122 4.2.3.6) |
-    | `keepalive_idle` | None | whole seconds of silence before the first probe, 1 to 32767 |
-    | `keepalive_interval` | None | whole seconds between probes, 1 to 32767 |
-    | `keepalive_count` | None | unanswered probes before the connection is broken, 1 to 127 |
-    | `user_timeout` | None | TCP_USER_TIMEOUT: seconds that sent data may stay unacknowledged (RFC 5482) |
-    | `receive_buffer` | None | SO_RCVBUF in bytes, as asked for, before the kernel doubles it; None: autotuned |
-    | `send_buffer` | None | SO_SNDBUF in bytes, likewise |
-    | `dual_stack` | None | whether a listening IPv6 socket takes IPv4 too (IPV6_V6ONLY off) |
-    | `backlog` | 4096 | connections that wait to be accepted; the system caps it |
-    | `linger` | None | SO_LINGER in whole seconds, 0 to 32767; 0: closing resets the connection |
-    | `fast_open` | False | TCP Fast Open (RFC 7413); a connect may then succeed before the peer has answered |
+    | ``reuse_address`` | None | SO_REUSEADDR; None: on for listening Inet sockets, off for the others |
+    | ``reuse_port`` | False | SO_REUSEPORT: several sockets, or processes, listen on one port |
+    | ``nodelay`` | True | TCP_NODELAY: small writes leave at once (RFC 896 switched off) |
+    | ``keepalive`` | False | SO_KEEPALIVE: probe a silent peer (RFC 1122 4.2.3.6) |
+    | ``keepalive_idle`` | None | whole seconds of silence before the first probe, 1 to 32767 |
+    | ``keepalive_interval`` | None | whole seconds between probes, 1 to 32767 |
+    | ``keepalive_count`` | None | unanswered probes before the connection is broken, 1 to 127 |
+    | ``user_timeout`` | None | TCP_USER_TIMEOUT: seconds that sent data may stay unacknowledged (RFC 5482) |
+    | ``receive_buffer`` | None | SO_RCVBUF in bytes, as asked for, before the kernel doubles it; None: autotuned |
+    | ``send_buffer`` | None | SO_SNDBUF in bytes, likewise |
+    | ``dual_stack`` | None | whether a listening IPv6 socket takes IPv4 too (IPV6_V6ONLY off) |
+    | ``backlog`` | 4096 | connections that wait to be accepted; the system caps it |
+    | ``linger`` | None | SO_LINGER in whole seconds, 0 to 32767; 0: closing resets the connection |
+    | ``fast_open`` | False | TCP Fast Open (RFC 7413); a connect may then succeed before the peer has answered |
 
-    What the system refused or capped is reported by `aionet.system.sockopts`.
+    What the system refused or capped is reported by ``aionet.system.sockopts``.
 
-    Raises OptionError for a value out of range, and for keepalive times while `keepalive` is off.
+    Raises OptionError for a value out of range, and for keepalive times while ``keepalive`` is off.
     Source: man 7 socket, man 7 tcp, man 7 ipv6, man 2 listen.
     """
 
@@ -138,17 +142,17 @@ class Timeouts:
 
     | timeout | default | bounds |
     |---|---|---|
-    | `connect` | 30 | resolving and connecting, over all addresses together |
-    | `happy_eyeballs_delay` | 0.25 | head start of each address, at least 0.01; None: the next waits for a failure |
-    | `close` | 5 | the graceful part of closing, then the stream is aborted; 0: no such part |
-    | `first_bytes` | None | from accept to the first byte |
-    | `idle` | None | no byte in either direction |
-    | `message` | None | one recv_exactly, recv_until or recv_line, however slowly bytes drip in meanwhile |
-    | `write_stall` | None | the write queue above its high-water mark, however slowly it drains |
-    | `drain` | 30 | what handlers have left when a server drains; 0: nothing |
+    | ``connect`` | 30 | resolving and connecting, over all addresses together |
+    | ``happy_eyeballs_delay`` | 0.25 | head start of each address, at least 0.01; None: the next waits for a failure |
+    | ``close`` | 5 | the graceful part of closing, then the stream is aborted; 0: no such part |
+    | ``first_bytes`` | None | from accept to the first byte |
+    | ``idle`` | None | no byte in either direction |
+    | ``message`` | None | one recv_exactly, recv_until or recv_line, however slowly bytes drip in meanwhile |
+    | ``write_stall`` | None | the write queue above its high-water mark, however slowly it drains |
+    | ``drain`` | 30 | what handlers have left when a server drains; 0: nothing |
 
     Raises OptionError for a value out of range.
-    Source: RFC 8305 sections 5 and 8 for `happy_eyeballs_delay`.
+    Source: RFC 8305 sections 5 and 8 for ``happy_eyeballs_delay``.
     """
 
     connect: float | None = attrs.field(default=30.0, validator=_optional(_positive_seconds))
@@ -163,7 +167,7 @@ class Timeouts:
     drain: float | None = attrs.field(default=30.0, validator=_optional(_seconds(0)))
 
 
-def _quarter_of_high_water(limits: "Limits") -> int:
+def _quarter_of_high_water(limits: Limits) -> int:
     # A quarter, as asyncio has it: the queue is refilled before it runs dry. Defaults come before validation.
     return limits.high_water // 4 if isinstance(limits.high_water, int) else 0
 
@@ -174,12 +178,12 @@ class Limits:
 
     | limit | default | bounds |
     |---|---|---|
-    | `max_connections` | None | connections of one server at a time; there accepting pauses |
-    | `high_water` | 65536 | bytes in a stream's write queue above which sending waits |
-    | `low_water` | high_water / 4 | bytes in the write queue at which sending goes on; at most `high_water` |
-    | `receive_buffer` | 262144 | bytes received that nobody has read, at which reading pauses |
+    | ``max_connections`` | None | connections of one server at a time; there accepting pauses |
+    | ``high_water`` | 65536 | bytes in a stream's write queue above which sending waits |
+    | ``low_water`` | high_water / 4 | bytes in the write queue at which sending goes on; at most ``high_water`` |
+    | ``receive_buffer`` | 262144 | bytes received that nobody has read, at which reading pauses |
 
-    `max_connections` None is the smaller of 10 000 and 80 % of RLIMIT_NOFILE, found when the server starts.
+    ``max_connections`` None is the smaller of 10 000 and 80 % of RLIMIT_NOFILE, found when the server starts.
 
     Raises OptionError for a value out of range.
     """

@@ -3,6 +3,8 @@
 No event loop policy is touched: policies are global, and deprecated since Python 3.14.
 """
 
+from __future__ import annotations
+
 import asyncio
 import importlib
 import importlib.util
@@ -10,6 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from aionet.errors import MissingExtraError, OptionError
+
+__all__ = ["LoopFactory", "available_loops", "current_loop_name", "loop_factory", "run"]
 
 _T = TypeVar("_T")
 
@@ -26,7 +30,7 @@ def available_loops() -> tuple[str, ...]:
 def loop_factory(name: str = "auto") -> LoopFactory:
     """Return what makes a new loop, for asyncio.Runner(loop_factory=...) and for pytest.
 
-    `name` is "asyncio" (its selector loop), "uvloop", or "auto": uvloop where it is installed, else asyncio.
+    ``name`` is "asyncio" (its selector loop), "uvloop", or "auto": uvloop where it is installed, else asyncio.
 
     Raises OptionError for another name, MissingExtraError for uvloop where it is not installed.
     """
@@ -53,10 +57,10 @@ def _uvloop_factory() -> LoopFactory:
 def run(main: Coroutine[Any, Any, _T], *, loop: str = "auto", debug: bool | None = None) -> _T:
     """Run a coroutine on a new loop and return its result, as asyncio.run does.
 
-    `loop` is "auto" (the default: uvloop where it is installed, else asyncio), "asyncio" or "uvloop". `debug` turns on
-    the loop's debug mode; None leaves that to python -X dev and PYTHONASYNCIODEBUG. Ctrl-C cancels the coroutine.
+    ``loop`` is "auto" (the default: uvloop where it is installed, else asyncio), "asyncio" or "uvloop". ``debug`` turns
+    the loop's debug mode on or off; None leaves it to python -X dev and PYTHONASYNCIODEBUG. Ctrl-C cancels ``main``.
 
-    Raises what the coroutine raises; OptionError and MissingExtraError as `loop_factory` does; RuntimeError inside a
+    Raises what the coroutine raises; OptionError and MissingExtraError as ``loop_factory`` does; RuntimeError inside a
     running loop.
     """
     try:

@@ -26,8 +26,8 @@ __all__ = ["RefusedOption", "prepare_accepted", "prepare_connecting", "prepare_l
 _LINUX = sys.platform == "linux"
 # The socket module names it since Python 3.12; linux/tcp.h always did.
 _TCP_FASTOPEN_CONNECT = 30 if _LINUX else None
-# Connections in the queue that have sent data but not finished their handshake: a bound against forged addresses
-# (RFC 7413 section 5.1). nginx and HAProxy users set 256 as a rule.
+# Connections that have sent data but not finished their handshake, beyond which others do it the ordinary way: the
+# bound against forged addresses that RFC 7413 section 5.1 asks for, well below the backlog.
 _FAST_OPEN_QUEUE = 256
 # Bits of net.ipv4.tcp_fastopen, which holds for IPv6 too.
 _FAST_OPEN_CLIENT, _FAST_OPEN_SERVER = 1, 2
@@ -55,18 +55,18 @@ def prepare_listening(sock: socket.socket, options: SocketOptions) -> tuple[Refu
     """Set the options of a socket that will listen; call it before bind. Returns those that were refused."""
     setter = _Setter(sock)
     if sock.family == socket.AF_UNIX:
-        setter.refuse_inet_only(options)
+        _refuse_inet_only(setter, options)
     else:
         setter.flag("reuse_address", _number("SO_REUSEADDR"), on=options.reuse_address is not False)
         setter.flag("reuse_port", _number("SO_REUSEPORT"), on=options.reuse_port)
         if sock.family == socket.AF_INET6 and options.dual_stack is not None:
             only = int(not options.dual_stack)
-            setter.set("dual_stack", options.dual_stack, socket.IPPROTO_IPV6, _number("IPV6_V6ONLY"), only)
+            ipv6_only = _number("IPV6_V6ONLY")
+            setter.set("dual_stack", socket.IPPROTO_IPV6, ipv6_only, only, requested=options.dual_stack)
         _set_tcp(setter, options)
-        if options.fast_open:
-            setter.fast_open(_number("TCP_FASTOPEN"), _FAST_OPEN_QUEUE, _FAST_OPEN_SERVER)
+        _set_fast_open(setter, options, _number("TCP_FASTOPEN"), _FAST_OPEN_QUEUE, _FAST_OPEN_SERVER)
     _set_buffers(setter, options)
-    setter.check_backlog(options.backlog)
+    _check_backlog(setter, options.backlog)
     return tuple(setter.refused)
 
 
@@ -74,19 +74,18 @@ def prepare_connecting(sock: socket.socket, options: SocketOptions) -> tuple[Ref
     """Set the options of a socket that will connect; call it before bind and connect. Returns those refused."""
     setter = _Setter(sock)
     if sock.family == socket.AF_UNIX:
-        setter.refuse_inet_only(options)
+        _refuse_inet_only(setter, options)
     else:
         setter.flag("reuse_address", _number("SO_REUSEADDR"), on=options.reuse_address is True)
         setter.flag("reuse_port", _number("SO_REUSEPORT"), on=options.reuse_port)
         _set_tcp(setter, options)
-        if options.fast_open:
-            setter.fast_open(_TCP_FASTOPEN_CONNECT, 1, _FAST_OPEN_CLIENT)
+        _set_fast_open(setter, options, _TCP_FASTOPEN_CONNECT, 1, _FAST_OPEN_CLIENT)
     _set_buffers(setter, options)
     return tuple(setter.refused)
 
 
 def prepare_accepted(sock: socket.socket, options: SocketOptions) -> tuple[RefusedOption, ...]:
-    """Set what a socket did not inherit from the listener that ``prepare_listening`` prepared. Returns those refused."""
+    """Set what a socket did not inherit from a listener that was prepared above. Returns the options refused."""
     if _LINUX:
         return ()
     setter = _Setter(sock)
@@ -98,7 +97,7 @@ def prepare_accepted(sock: socket.socket, options: SocketOptions) -> tuple[Refus
 
 def _set_tcp(setter: _Setter, options: SocketOptions) -> None:
     tcp = socket.IPPROTO_TCP
-    setter.set("nodelay", options.nodelay, tcp, _number("TCP_NODELAY"), int(options.nodelay))
+    setter.set("nodelay", tcp, _number("TCP_NODELAY"), int(options.nodelay), requested=options.nodelay)
     if options.keepalive:
         setter.flag("keepalive", _number("SO_KEEPALIVE"), on=True)
         # macOS has its own name for the first.
@@ -108,15 +107,43 @@ def _set_tcp(setter: _Setter, options: SocketOptions) -> None:
         setter.optional("keepalive_count", options.keepalive_count, tcp, _number("TCP_KEEPCNT"))
     if options.user_timeout is not None:
         milliseconds = max(1, round(options.user_timeout * 1000))
-        setter.set("user_timeout", options.user_timeout, tcp, _number("TCP_USER_TIMEOUT"), milliseconds)
+        number = _number("TCP_USER_TIMEOUT")
+        setter.set("user_timeout", tcp, number, milliseconds, requested=options.user_timeout)
     if options.linger is not None:
         on_and_seconds = struct.pack("ii", 1, options.linger)
-        setter.set("linger", options.linger, socket.SOL_SOCKET, _number("SO_LINGER"), on_and_seconds)
+        number = _number("SO_LINGER")
+        setter.set("linger", socket.SOL_SOCKET, number, on_and_seconds, requested=options.linger)
 
 
 def _set_buffers(setter: _Setter, options: SocketOptions) -> None:
     setter.buffer("receive_buffer", options.receive_buffer, socket.SO_RCVBUF)
     setter.buffer("send_buffer", options.send_buffer, socket.SO_SNDBUF)
+
+
+def _set_fast_open(setter: _Setter, options: SocketOptions, number: int | None, value: int, needed: int) -> None:
+    if not options.fast_open:
+        return
+    enabled = _sysctl("net.ipv4.tcp_fastopen")
+    # Linux takes the listener's option even where Fast Open is switched off for servers; it then does nothing.
+    if enabled is not None and not enabled & needed:
+        reason = f"switched off: net.ipv4.tcp_fastopen={enabled} lacks bit {needed}"
+        setter.refuse("fast_open", options.fast_open, None, reason)
+        return
+    setter.set("fast_open", socket.IPPROTO_TCP, number, value, requested=options.fast_open)
+
+
+def _check_backlog(setter: _Setter, requested: int) -> None:
+    cap = _sysctl("net.core.somaxconn")
+    if cap is not None and requested > cap:
+        setter.refuse("backlog", requested, cap, "capped by net.core.somaxconn")
+
+
+def _refuse_inet_only(setter: _Setter, options: SocketOptions) -> None:
+    # nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
+    for name in _INET_ONLY:
+        value = getattr(options, name)
+        if value is not None and value is not False:
+            setter.refuse(name, value, None, "Unix sockets have no such option")
 
 
 def _number(*names: str) -> int | None:
@@ -137,55 +164,35 @@ class _Setter:
         self._sock = sock
         self.refused: list[RefusedOption] = []
 
-    def set(self, name: str, requested: float, level: int, number: int | None, value: int | bytes) -> bool:
+    def set(self, name: str, level: int, number: int | None, value: int | bytes, *, requested: float) -> bool:
         if number is None:
-            self._refuse(name, requested, None, "this system has no such option")
+            self.refuse(name, requested, None, "this system has no such option")
             return False
         try:
             self._sock.setsockopt(level, number, value)
         except OSError as error:
-            self._refuse(name, requested, None, error.strerror or str(error))
+            self.refuse(name, requested, None, error.strerror or str(error))
             return False
         return True
 
     def flag(self, name: str, number: int | None, *, on: bool) -> None:
         if on:
-            self.set(name, True, socket.SOL_SOCKET, number, 1)
+            self.set(name, socket.SOL_SOCKET, number, 1, requested=on)
 
     def optional(self, name: str, value: int | None, level: int, number: int | None) -> None:
         if value is not None:
-            self.set(name, value, level, number, value)
+            self.set(name, level, number, value, requested=value)
 
     def buffer(self, name: str, requested: int | None, number: int) -> None:
-        if requested is None or not self.set(name, requested, socket.SOL_SOCKET, number, requested):
+        if requested is None or not self.set(name, socket.SOL_SOCKET, number, requested, requested=requested):
             return
         granted = self._sock.getsockopt(socket.SOL_SOCKET, number)
         # Linux doubles what it is given, for its own overhead, and reads back the double (man 7 socket).
         granted = granted // 2 if _LINUX else granted
         if granted < requested:
-            self._refuse(name, requested, granted, "capped by the system (Linux: net.core.rmem_max and wmem_max)")
+            self.refuse(name, requested, granted, "capped by the system (Linux: net.core.rmem_max and wmem_max)")
         elif granted > requested:
-            self._refuse(name, requested, granted, "raised to the system's minimum")
+            self.refuse(name, requested, granted, "raised to the system's minimum")
 
-    def fast_open(self, number: int | None, value: int, needed: int) -> None:
-        enabled = _sysctl("net.ipv4.tcp_fastopen")
-        # The server's option is taken without effect where the system has Fast Open switched off.
-        if enabled is not None and not enabled & needed:
-            self._refuse("fast_open", True, False, f"net.ipv4.tcp_fastopen={enabled} lacks bit {needed}")
-            return
-        self.set("fast_open", True, socket.IPPROTO_TCP, number, value)
-
-    def check_backlog(self, requested: int) -> None:
-        cap = _sysctl("net.core.somaxconn")
-        if cap is not None and requested > cap:
-            self._refuse("backlog", requested, cap, f"capped by net.core.somaxconn={cap}")
-
-    def refuse_inet_only(self, options: SocketOptions) -> None:
-        # nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
-        for name in _INET_ONLY:
-            value = getattr(options, name)
-            if value is not None and value is not False:
-                self._refuse(name, value, None, "Unix sockets have no such option")
-
-    def _refuse(self, name: str, requested: float, granted: float | None, reason: str) -> None:
+    def refuse(self, name: str, requested: float, granted: float | None, reason: str) -> None:
         self.refused.append(RefusedOption(name, requested, granted, reason))

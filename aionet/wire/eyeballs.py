@@ -5,11 +5,18 @@ families, each a short while after the one before it, and the first connection w
 caller owns the clock and the sockets, and reports what happened to them.
 """
 
-from collections import deque
-from collections.abc import Iterable
-from itertools import chain, zip_longest
+from __future__ import annotations
 
-from aionet.address import Address
+from collections import deque
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aionet.address import Address
+
+__all__ = ["Schedule", "interleave"]
 
 
 def interleave(addresses: Iterable[Address]) -> list[Address]:
@@ -28,10 +35,10 @@ def interleave(addresses: Iterable[Address]) -> list[Address]:
 class Schedule:
     """Which address to try next.
 
-    Call `next_attempt` to begin, and again whenever the connection attempt delay has passed since the
-    latest one began; call `attempt_failed` when an attempt ends in an error. Either returns the address to try now, or
-    None; after each address that it returns, the delay begins anew. The first attempt to connect wins: the caller then
-    cancels the others and forgets the schedule.
+    Call ``next_attempt`` to begin, and again whenever the connection attempt delay has passed since the latest one
+    began; call ``attempt_failed`` when an attempt ends in an error. Either returns the address to try now, or None;
+    with each address that it returns the delay begins anew. The first attempt that connects wins: the caller cancels
+    the others and forgets the schedule.
 
     It owns the addresses that are still to be tried, and the failures.
 

@@ -1,14 +1,22 @@
 """The command line of the benchmarks."""
 
 import argparse
+import json
 import sys
+from pathlib import Path
+
+import attrs
 
 from benchmarks.candidate import Candidate, CandidateError, every
 from benchmarks.compare import compare
-from benchmarks.machine import machine
+from benchmarks.idle import IdleRow
+from benchmarks.machine import machine, warnings
+from benchmarks.marks import ROWS
 from benchmarks.measure import Workload
 from benchmarks.native import CompilerError
+from benchmarks.readme import markdown_lines
 from benchmarks.report import comparison_lines, machine_lines
+from benchmarks.rows import Row, Timing
 
 DEFAULT = "streams@asyncio,streams@uvloop,protocol@uvloop,c"
 
@@ -42,10 +50,35 @@ def compare_servers(arguments: argparse.Namespace) -> int:
         warmup=arguments.warmup,
         seconds=arguments.seconds,
     )
-    say(*machine_lines(machine()), "")
+    say(*machine_lines(machine()), *warnings(), "")
     comparison = compare(candidates(arguments.servers), workload, arguments.rounds, progress)
     say(*comparison_lines(comparison))
     return 1 if comparison.failures else 0
+
+
+def measure_marks(arguments: argparse.Namespace) -> int:
+    """The marks, each with what was measured; status 1 if one is missed."""
+    facts = machine()
+    timing = Timing(arguments.rounds, arguments.seconds, arguments.warmup)
+    say(*machine_lines(facts), *warnings())
+    results = []
+    for row in chosen(arguments.only):
+        result = row.measure(timing, progress)
+        results.append(result)
+        say("", f"== {row.name}: {row.title}", *result.lines, *map(str, result.verdicts))
+    if arguments.json:
+        found = {"machine": facts, "timing": attrs.asdict(timing), "rows": [attrs.asdict(result) for result in results]}
+        Path(arguments.json).write_text(json.dumps(found, indent=2) + "\n")
+    if arguments.markdown:
+        say("", *markdown_lines(facts, results))
+    missed = sum(verdict.met is False for result in results for verdict in result.verdicts)
+    say("", f"{missed} marks missed" if missed else "every mark met")
+    return 1 if missed else 0
+
+
+def chosen(names: list[str] | None) -> list[Row | IdleRow]:
+    """The rows with these names, or all of them."""
+    return [row for row in ROWS if not names or row.name in names]
 
 
 def list_servers(_: argparse.Namespace) -> int:
@@ -73,6 +106,12 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--connections", type=int, default=10, help="at once (default: 10)")
         command.add_argument("--burst", type=int, default=16, help="lines in a burst (default: 16)")
         command.set_defaults(run=compare_servers)
+    marks = commands.add_parser("marks", parents=[timing], help="measure the marks that aionet has to reach")
+    rows = [row.name for row in ROWS]
+    marks.add_argument("--only", metavar="ROW", action="append", choices=rows, help=f"of {', '.join(rows)}; repeatable")
+    marks.add_argument("--json", metavar="FILE", help="write every figure there")
+    marks.add_argument("--markdown", action="store_true", help="end with the README's table")
+    marks.set_defaults(run=measure_marks)
     commands.add_parser("list", help="list the servers").set_defaults(run=list_servers)
     return root
 

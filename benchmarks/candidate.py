@@ -13,14 +13,15 @@ LOOPS = ("asyncio", "uvloop")
 
 # The names a reader knows; a server file that is not here goes by its own.
 TITLES = {
-    "aionet_protocol": "Protocol on aionet's transport",
+    "aiofastnet_protocol": "Protocol, aiofastnet's transport",
+    "aionet_protocol": "Protocol, aionet's transport",
     "aionet_socket": "aionet AsyncSocket",
     "aionet_streams": "aionet streams",
-    "aiofastnet_protocol": "Protocol on aiofastnet's transport",
     "c": "C, epoll",
-    "protocol": "Protocol",
-    "sock": "loop.sock_*",
-    "streams": "streams",
+    "protocol": "Protocol, the loop's transport",
+    "sock": "loop.sock_recv, sock_sendall",
+    "streams": "asyncio streams",
+    "streams_64k": "asyncio streams, 64 KiB reads",
 }
 
 
@@ -54,9 +55,9 @@ class Candidate:
 
     @property
     def title(self) -> str:
-        """For people: `streams on uvloop`."""
+        """For people: `asyncio streams, on uvloop`."""
         title = TITLES.get(self.file, self.file)
-        return f"{title} on {self.loop}" if self.loop else title
+        return f"{title}, on {self.loop}" if self.loop else title
 
     @property
     def missing(self) -> str | None:

@@ -32,7 +32,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WINDOWS = 1021, EVENTS = 256, STALL_SECONDS = 10, STEP = 61 /* bytes; small, so that the pattern stays in the cache */ };
+enum {
+    WINDOWS = 1021,
+    STEP = 61, /* bytes from one window to the next: few, so that the pattern stays in the cache */
+    EVENTS = 256,
+    STALL_SECONDS = 10,
+    OPENING = 100, /* connections that hold mode opens at a time, to stay within any server's backlog */
+};
 
 enum mode { ECHO, LINES, ACCEPT, HOLD };
 static const char *const mode_names[] = {"echo", "lines", "accept", "hold"};
@@ -65,6 +71,8 @@ static struct {
 
 static char *pattern, *reply;
 static size_t window; /* the next message's place in the pattern */
+static struct connection *connections;
+static long opened;
 static uint64_t messages, connects;
 static int poller;
 static bool measuring, finishing;
@@ -212,16 +220,22 @@ static void advance(void) {
     }
 }
 
-/* One event of one connection; true when it has nothing more to wait for. */
+/* One event of one connection; true when there is nothing more to wait for in its place. */
 static bool serve(struct connection *connection, uint32_t events) {
     if (events & EPOLLOUT)
         write_message(connection);
     if (!(events & ~(uint32_t)EPOLLOUT) || !read_reply(connection))
         return false;
     messages += (uint64_t)options.burst;
+    if (options.mode == HOLD) {
+        if (opened == options.connections)
+            return true;
+        open_connection(&connections[opened++]);
+        return false;
+    }
     if (options.mode == ACCEPT)
         close_connection(connection);
-    if (finishing || options.mode == HOLD)
+    if (finishing)
         return true;
     if (options.mode == ACCEPT) {
         open_connection(connection);
@@ -233,11 +247,11 @@ static bool serve(struct connection *connection, uint32_t events) {
 }
 
 /* Runs until every connection has had the reply to its last message. */
-static void run(struct connection *connections) {
+static void run(void) {
     struct epoll_event events[EVENTS];
-    long waiting = 0;
-    for (long i = 0; i < options.connections; i++, waiting++)
-        open_connection(&connections[i]);
+    long waiting = options.mode == HOLD && options.connections > OPENING ? OPENING : options.connections;
+    while (opened < waiting)
+        open_connection(&connections[opened++]);
     while (waiting > 0) {
         int count = epoll_wait(poller, events, EVENTS, STALL_SECONDS * 1000);
         check(count >= 0 || errno == EINTR, "epoll_wait");
@@ -327,9 +341,9 @@ int main(int argc, char **argv) {
     parse_options(argc, argv);
     make_pattern();
     poller = epoll_create1(EPOLL_CLOEXEC);
-    struct connection *connections = calloc((size_t)options.connections, sizeof *connections);
+    connections = calloc((size_t)options.connections, sizeof *connections);
     check(poller >= 0 && connections, "setting up");
-    run(connections);
+    run();
     if (options.mode == HOLD)
         hold();
     else

@@ -2,9 +2,10 @@
 
 import os
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
+
+BUSY = 0.5  # load average above which others are at work
 
 LIBRARIES = ("aionet", "uvloop", "aiofastnet")
 
@@ -25,17 +26,21 @@ def version(library: str) -> str | None:
 
 
 def machine() -> dict[str, str]:
-    """Processor, cores, kernel, Python and libraries, and how busy the machine was before."""
+    """Processor, cores, kernel, Python and libraries."""
     facts = {
         "processor": f"{processor()}, {len(os.sched_getaffinity(0))} cores",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "load average": f"{os.getloadavg()[0]:.2f}",
     }
     versions = {library: version(library) for library in LIBRARIES}
     return facts | {library: number for library, number in versions.items() if number}
 
 
-def one_core() -> bool:
-    """Whether server and load generator have to share a core, which brings every ratio nearer to 1."""
-    return sys.platform == "linux" and len(os.sched_getaffinity(0)) == 1
+def warnings() -> list[str]:
+    """What keeps the figures from meaning much, if anything."""
+    found = []
+    if len(os.sched_getaffinity(0)) == 1:
+        found.append("ONE CORE: server and load generator share it, which brings every ratio nearer to 1")
+    if os.getloadavg()[0] > BUSY:
+        found.append(f"BUSY MACHINE: load average {os.getloadavg()[0]:.1f} before the start")
+    return found

@@ -117,7 +117,7 @@ class Program:
         except BenchmarkError as own:
             if error is None:
                 raise
-            if error is not own:
+            if str(own) not in str(error):
                 error.add_note(str(own))  # what a server said is often why the client failed
         finally:
             if self.process.poll() is None:

@@ -21,16 +21,16 @@ def machine_lines(facts: Mapping[str, str]) -> Iterator[str]:
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """A table of the candidates, fastest first, and what is to be said about the figures."""
-    yield f"{'server':44}{'messages/s':>12}{'spread':>9}{'CPU us/msg':>12}{'of fastest':>12}"
+    yield f"{'server':50}{'messages/s':>12}{'spread':>9}{'CPU us/msg':>12}{'of fastest':>12}"
     rates = {candidate: comparison.rate(candidate) for candidate in comparison.samples}
     fastest = max((rate.median for rate in rates.values()), default=0.0)
     for candidate, rate in sorted(rates.items(), key=lambda item: -item[1].median):
         cost = comparison.cost(candidate).median * 1e6
         spread = f"±{rate.width:.0%}"
-        line = f"{candidate.title:44}{thousands(rate.median):>12}{spread:>9}{cost:>12.2f}{rate.median / fastest:>12.2f}"
+        line = f"{candidate.title:50}{thousands(rate.median):>12}{spread:>9}{cost:>12.2f}{rate.median / fastest:>12.2f}"
         yield line + remark(comparison, candidate)
     for candidate, failure in comparison.failures.items():
-        yield f"{candidate.title:44}not measured: {failure}"
+        yield f"{candidate.title:50}not measured: {last_line(failure)}"
 
 
 def remark(comparison: Comparison, candidate: Candidate) -> str:
@@ -43,3 +43,8 @@ def remark(comparison: Comparison, candidate: Candidate) -> str:
     if server < BUSY:
         return "  (the load generator was the limit)"
     return ""
+
+
+def last_line(text: str) -> str:
+    """Of a traceback, the line that says what was wrong."""
+    return text.strip().splitlines()[-1]

@@ -1,0 +1,81 @@
+"""The marks that aionet has to reach, and the rows that measure them.
+
+Both sides run in one go, on the same loop unless the mark says otherwise.
+"""
+
+from benchmarks.candidate import Candidate
+from benchmarks.idle import KIB, IdleRow
+from benchmarks.measure import Workload
+from benchmarks.rows import Mark, Row
+
+LOOPS = ("asyncio", "uvloop")
+
+
+def on(loop: str, ours: str, peer: str, least: float | None) -> Mark:
+    """A mark with both sides on one loop."""
+    return Mark(Candidate(ours, loop), Candidate(peer, loop), least)
+
+
+def everywhere(ours: str, peer: str, least: float) -> tuple[Mark, ...]:
+    """The same mark on each loop."""
+    return tuple(on(loop, ours, peer, least) for loop in LOOPS)
+
+
+UVLOOP_STREAMS = Candidate("streams", "uvloop")
+UVLOOP_PROTOCOL = Candidate("protocol", "uvloop")
+LIMIT = Candidate("c")
+
+ROWS: tuple[Row | IdleRow, ...] = (
+    Row(
+        "echo",
+        "TCP echo, 1000 B, 10 connections",
+        Workload("echo", size=1000),
+        (
+            on("asyncio", "aionet_streams", "streams", 3.0),
+            Mark(Candidate("aionet_streams", "asyncio"), UVLOOP_STREAMS, 1.0),
+            on("uvloop", "aionet_streams", "streams", 1.2),
+        ),
+        shown=(UVLOOP_PROTOCOL, LIMIT),
+    ),
+    Row(
+        "echo-100k",
+        "TCP echo, 100 kB, 10 connections",
+        Workload("echo", size=100_000),
+        tuple(Mark(Candidate("aionet_streams", loop), UVLOOP_STREAMS, 2.0) for loop in LOOPS),
+        shown=(Candidate("streams_64k", "uvloop"), UVLOOP_PROTOCOL, LIMIT),
+    ),
+    Row(
+        "lines",
+        "lines of 64 B, 16 a burst, 10 connections",
+        Workload("lines", size=64, burst=16),
+        everywhere("aionet_streams", "streams", 1.5),
+    ),
+    Row(
+        "protocol",
+        "a Protocol's echo, 1000 B, 10 connections",
+        Workload("echo", size=1000),
+        (on("asyncio", "aionet_protocol", "protocol", 3.0), on("uvloop", "aionet_protocol", "protocol", None)),
+        shown=tuple(Candidate("aiofastnet_protocol", loop) for loop in LOOPS),
+    ),
+    Row(
+        "socket",
+        "awaitable sockets' echo, 1000 B, 10 connections",
+        Workload("echo", size=1000),
+        (on("asyncio", "aionet_socket", "sock", 3.0), on("uvloop", "aionet_socket", "sock", None)),
+    ),
+    Row(
+        "accept",
+        "connect, echo 64 B once, close, 10 at a time",
+        Workload("accept", size=64),
+        everywhere("aionet_streams", "streams", 1.5),
+        shown=(UVLOOP_PROTOCOL, LIMIT),
+    ),
+    IdleRow(
+        "idle",
+        "memory of an idle connection with its Stream and its task, of 10 000",
+        connections=10_000,
+        most=6 * KIB,
+        ours=tuple(Candidate("aionet_streams", loop) for loop in LOOPS),
+        shown=tuple(Candidate("streams", loop) for loop in LOOPS),
+    ),
+)

@@ -1,0 +1,20 @@
+"""An asyncio Protocol, the same as in protocol.py, on aiofastnet's transport."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiofastnet
+
+from benchmarks.servers import HOST, spell
+from benchmarks.servers.protocol import Echo
+
+
+@asynccontextmanager
+async def echo() -> AsyncIterator[str]:
+    """Echo through aiofastnet's create_server."""
+    server = await aiofastnet.create_server(asyncio.get_running_loop(), Echo, HOST, 0, backlog=4096)
+    try:
+        yield spell(server.sockets[0].getsockname())
+    finally:
+        server.close()

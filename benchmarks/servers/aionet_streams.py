@@ -1,0 +1,35 @@
+"""aionet's streams: an async/await handler through the public API."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import aionet
+from benchmarks.servers import HOST
+
+Handler = Callable[[aionet.Stream], Awaitable[None]]
+
+
+async def _echo(stream: aionet.Stream) -> None:
+    async for data in stream:
+        await stream.send(data)
+
+
+async def _lines(stream: aionet.Stream) -> None:
+    while line := await stream.recv_line():
+        await stream.send(line)
+
+
+@asynccontextmanager
+async def _serve(handler: Handler) -> AsyncIterator[str]:
+    async with aionet.serve(f"tcp://{HOST}:0", handler) as server:
+        yield str(server.addresses[0])
+
+
+def echo() -> AbstractAsyncContextManager[str]:
+    """Echo what comes."""
+    return _serve(_echo)
+
+
+def lines() -> AbstractAsyncContextManager[str]:
+    """Echo line by line."""
+    return _serve(_lines)

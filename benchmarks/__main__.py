@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -116,9 +117,9 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def main() -> int:
-    """Run the command; its status."""
-    arguments = parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command (of the command line, if none is given); its status."""
+    arguments = parser().parse_args(words)
     try:
         status: int = arguments.run(arguments)
     except (CandidateError, CompilerError) as error:

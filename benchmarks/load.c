@@ -1,7 +1,7 @@
 /* A closed-loop load generator: every connection sends a message, waits for the whole reply, checks it, and sends the next.
  *
  *     load echo|lines|accept|hold --address 127.0.0.1:PORT|unix:/path [--size N] [--burst N] [--connections N]
- *                                 [--warmup SECONDS] [--seconds SECONDS] [--server PID]
+ *                                 [--warmup SECONDS] [--seconds SECONDS] [--patience SECONDS] [--server PID]
  *
  * echo    one message of `size` bytes at a time on each connection
  * lines   one message is a burst of `burst` lines of `size` bytes each, sent at once; lines are counted, not bursts
@@ -36,7 +36,6 @@ enum {
     WINDOWS = 1021,
     STEP = 61, /* bytes from one window to the next: few, so that the pattern stays in the cache */
     EVENTS = 256,
-    STALL_SECONDS = 10,
     OPENING = 100, /* connections that hold mode opens at a time, to stay within any server's backlog */
 };
 
@@ -60,9 +59,9 @@ static struct {
     socklen_t address_length;
     size_t line, message, step; /* bytes; step: from one window to the next, whole lines in lines mode */
     long burst, connections;
-    double warmup, seconds;
+    double warmup, seconds, patience; /* patience: for replies that do not come */
     pid_t server;
-} options = {.line = 1000, .burst = 16, .connections = 10, .warmup = 0.5, .seconds = 2.0};
+} options = {.line = 1000, .burst = 16, .connections = 10, .warmup = 0.5, .seconds = 2.0, .patience = 10.0};
 
 static struct {
     double at, server_cpu, client_cpu;
@@ -253,10 +252,10 @@ static void run(void) {
     while (opened < waiting)
         open_connection(&connections[opened++]);
     while (waiting > 0) {
-        int count = epoll_wait(poller, events, EVENTS, STALL_SECONDS * 1000);
+        int count = epoll_wait(poller, events, EVENTS, (int)(options.patience < 1e6 ? options.patience * 1e3 : -1));
         check(count >= 0 || errno == EINTR, "epoll_wait");
         if (count == 0)
-            fail("%ld connections had no reply for %d s", waiting, STALL_SECONDS);
+            fail("%ld connections had no reply for %g s", waiting, options.patience);
         if (options.mode != HOLD)
             advance();
         for (int i = 0; i < count; i++)
@@ -302,15 +301,15 @@ static void parse_address(const char *text) {
 static double number(const char *name, const char *text, double least) {
     char *end;
     double value = strtod(text, &end);
-    if (*end || end == text || !(value >= least) || value > 1e9)
-        fail("--%s %s: expected a number of at least %g", name, text, least);
+    if (*end || end == text || !(value >= least) || value > 1e7)
+        fail("--%s %s: expected a number from %g to 10000000", name, text, least);
     return value;
 }
 
 static void parse_options(int argc, char **argv) {
     static const struct option names[] = {
         {"address", 1, 0, 'a'}, {"size", 1, 0, 'n'}, {"burst", 1, 0, 'b'}, {"connections", 1, 0, 'c'},
-        {"warmup", 1, 0, 'w'}, {"seconds", 1, 0, 's'}, {"server", 1, 0, 'p'}, {0, 0, 0, 0}};
+        {"warmup", 1, 0, 'w'}, {"seconds", 1, 0, 's'}, {"patience", 1, 0, 't'}, {"server", 1, 0, 'p'}, {0, 0, 0, 0}};
     int option, mode = 0;
     while (mode < 4 && (argc < 2 || strcmp(argv[1], mode_names[mode]) != 0))
         mode++;
@@ -325,6 +324,7 @@ static void parse_options(int argc, char **argv) {
         case 'c': options.connections = (long)number("connections", optarg, 1); break;
         case 'w': options.warmup = number("warmup", optarg, 0); break;
         case 's': options.seconds = number("seconds", optarg, 0); break;
+        case 't': options.patience = number("patience", optarg, 0); break;
         case 'p': options.server = (pid_t)number("server", optarg, 1); break;
         default: exit(2);
         }

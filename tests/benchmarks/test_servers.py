@@ -1,0 +1,124 @@
+"""Every server of the comparison serves: a figure of a server that answers nothing would be worth nothing."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+from benchmarks.candidate import Candidate, CandidateError, every
+from benchmarks.idle import memory_of_connection
+from benchmarks.measure import BenchmarkError, Program, Workload, cores, measure
+
+pytestmark = pytest.mark.usefixtures("cc")
+
+SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.02)
+STREAMS = Candidate("streams", "asyncio")
+LINES = [Candidate("c"), *(one for one in every() if one.file in {"streams", "aionet_streams"})]
+
+
+def installed(candidate: Candidate) -> Candidate:
+    if candidate.missing:
+        pytest.skip(f"{candidate.missing} is not installed")
+    return candidate
+
+
+@pytest.mark.parametrize("candidate", every(), ids=str)
+def test_echoes_small_and_large_messages(candidate: Candidate) -> None:
+    for size in (1, 1000, 300_000):
+        sample = measure(installed(candidate), attrs.evolve(SHORT, size=size))
+        assert sample.messages > 0
+        assert sample.seconds >= SHORT.seconds
+        assert sample.server_cpu > 0
+        assert sample.client_cpu > 0
+
+
+@pytest.mark.parametrize("candidate", every(), ids=str)
+def test_serves_many_short_connections(candidate: Candidate) -> None:
+    assert measure(installed(candidate), attrs.evolve(SHORT, mode="accept", size=64)).messages > 0
+
+
+@pytest.mark.parametrize("candidate", LINES, ids=str)
+def test_echoes_lines(candidate: Candidate) -> None:
+    sample = measure(installed(candidate), attrs.evolve(SHORT, mode="lines", size=64))
+    assert sample.messages > 0
+    assert sample.messages % SHORT.burst == 0
+
+
+def test_connections_that_are_held_take_memory() -> None:
+    kept = memory_of_connection(STREAMS, connections=300)
+    assert 500 < kept < 100_000
+
+
+def test_a_server_runs_on_the_core_that_was_chosen_for_it() -> None:
+    core, _ = cores()
+    with Program([sys.executable, "-c", "import os; print(list(os.sched_getaffinity(0)))"], core) as program:
+        assert program.hear() == [core]
+
+
+def test_a_server_that_fails_is_quoted() -> None:
+    with pytest.raises(BenchmarkError, match="AttributeError: .* 'no_such_service'"), Program(STREAMS.command("no_such_service"), 0) as server:
+        server.hear()
+
+
+def test_what_a_server_complains_of_stands_beside_the_failure_of_the_client(tmp_path: Path) -> None:
+    script = tmp_path / "rude.py"
+    script.write_text(
+        "import json, socket, sys\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        "print(json.dumps({'address': '127.0.0.1:%d' % listener.getsockname()[1]}), flush=True)\n"
+        "client, _ = listener.accept()\n"
+        "client.recv(1)\n"
+        "client.close()\n"
+        "sys.exit('I had enough')\n"
+    )
+
+    @attrs.frozen
+    class Rude(Candidate):
+        def command(self, service: str) -> list[str]:
+            assert service == "echo"
+            return [sys.executable, str(script)]
+
+    with pytest.raises(BenchmarkError, match="the server closed|reset") as caught:
+        measure(Rude("rude"), attrs.evolve(SHORT, connections=1))
+    assert any("I had enough" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("ending", [None, signal.SIGTERM], ids=["the end of stdin", "SIGTERM"])
+def test_a_server_says_what_cpu_time_it_used_when_told_to_end(ending: signal.Signals | None) -> None:
+    command = STREAMS.command("echo")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert '"address": "127.0.0.1:' in server.stdout.readline()
+        server.stdin.write("\n")
+        server.stdin.flush()
+        assert '"cpu": ' in server.stdout.readline()
+        if ending is None:
+            server.stdin.close()
+        else:
+            server.send_signal(ending)
+        assert '"cpu": ' in server.stdout.readline()
+        assert server.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("nonesuch@uvloop", "server 'nonesuch@uvloop': expected one of .*streams@uvloop, .*c$"),
+        ("__main__@uvloop", "expected one of"),
+        ("streams", "expected streams@asyncio or streams@uvloop"),
+        ("streams@trio", "expected streams@asyncio or streams@uvloop"),
+        ("c@uvloop", "expected c alone"),
+    ],
+)
+def test_a_server_that_does_not_exist_is_refused_by_name(text: str, complaint: str) -> None:
+    with pytest.raises(CandidateError, match=complaint):
+        Candidate.parse(text)
+
+
+@pytest.mark.parametrize("candidate", every(), ids=str)
+def test_a_server_is_found_by_what_it_prints_as(candidate: Candidate) -> None:
+    assert Candidate.parse(str(candidate)) == candidate

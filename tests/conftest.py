@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import pytest_asyncio
 
+from tests.hangs import cancelled_after, time_limit
 from tests.leaks import no_descriptors_left, nothing_left
 from tests.tools import IN_CI
 
@@ -36,7 +37,8 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-async def leaves_nothing_on_its_loop() -> AsyncIterator[None]:
-    """Fail an async test that leaves descriptors, tasks or unhandled exceptions; the other fixture asks for it."""
-    async with nothing_left():
-        yield
+async def leaves_nothing_on_its_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Fail an async test that hangs, or leaves descriptors, tasks or unhandled exceptions; the other fixture asks for it."""
+    with cancelled_after(0.9 * time_limit(request.node)):
+        async with nothing_left():
+            yield

@@ -14,14 +14,17 @@ GRACE = 2.0
 
 
 def open_descriptors() -> dict[int, str]:
-    """Return each open descriptor of this process, with what it refers to."""
+    """Return each open descriptor of this process, with what it refers to.
+
+    All but /dev/null: libuv keeps one in reserve for each loop, from that loop's first stream on.
+    """
     descriptors: dict[int, str] = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             descriptors[int(name)] = os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:  # the descriptor through which the directory itself was read
             continue
-    return descriptors
+    return {fd: target for fd, target in descriptors.items() if target != "/dev/null"}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Self
 
 import attrs
 
@@ -37,7 +38,7 @@ class Candidate:
     loop: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> "Candidate":
+    def parse(cls, text: str) -> Self:
         """From `file@loop`, or from `file` for a program in C."""
         file, _, loop = text.partition("@")
         native_program = (SERVERS / f"{file}.c").exists()

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterable
+from typing import Self
 
 import attrs
 
@@ -20,7 +21,7 @@ class Spread:
     greatest: float
 
     @classmethod
-    def of(cls, figures: Iterable[float]) -> "Spread":
+    def of(cls, figures: Iterable[float]) -> Self:
         """Of at least one figure."""
         figures = list(figures)
         return cls(statistics.median(figures), min(figures), max(figures))
@@ -62,7 +63,7 @@ def compare(
     progress: Callable[[str], None] = lambda _: None,
     measure: Measure = measure,
 ) -> Comparison:
-    """Measure every candidate once a round: A B C, A B C, ... One that fails or is not installed is left out and named."""
+    """Measure each candidate once a round: A B C, A B C. One that fails or is not installed is left out and named."""
     comparison = Comparison(workload)
     running = list(dict.fromkeys(candidates))
     for candidate in list(running):

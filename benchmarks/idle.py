@@ -1,4 +1,4 @@
-"""What an idle connection costs: the server's resident memory before and with thousands of them, a message behind each."""
+"""What an idle connection costs: the server's resident memory without and with thousands that have spoken once."""
 
 import re
 import resource
@@ -17,14 +17,12 @@ SPARE_DESCRIPTORS = 200  # for what a process has open beside its connections
 
 
 def resident(process: int) -> int:
-    """Bytes of memory of a process, counted page by page (the quicker /proc/PID/statm may be off by some hundred KiB)."""
+    """Bytes of memory of a process, counted page by page: /proc/PID/statm may be off by some hundred KiB."""
     rollup = Path(f"/proc/{process}/smaps_rollup")
     if not rollup.exists():
         message = f"{rollup} does not exist: memory is only measured on Linux"
         raise BenchmarkError(message)
-    found = re.search(r"^Rss:\s+(\d+) kB$", rollup.read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * KIB
+    return sum(int(kib) * KIB for kib in re.findall(r"^Rss:\s+(\d+) kB$", rollup.read_text(), re.MULTILINE))
 
 
 def affordable(connections: int) -> int:
@@ -89,9 +87,7 @@ class IdleRow:
                     failures[candidate] = str(error)
         return self.judge(connections, samples, failures)
 
-    def judge(
-        self, connections: int, samples: dict[Candidate, list[float]], failures: dict[Candidate, str]
-    ) -> Result:
+    def judge(self, connections: int, samples: dict[Candidate, list[float]], failures: dict[Candidate, str]) -> Result:
         """The verdicts on what was measured."""
         memory = {one: Spread.of(figures) for one, figures in samples.items() if one not in failures}
         lines = [f"{connections} connections"] if connections != self.connections else []

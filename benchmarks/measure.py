@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import IO, Any, Literal, Self, cast
 
 import attrs
 
@@ -105,8 +105,10 @@ class Program:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, cwd=ROOT, text=True
             )
+        self.input = cast("IO[str]", self.process.stdin)
+        self.output = cast("IO[str]", self.process.stdout)
 
-    def __enter__(self) -> "Program":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -127,8 +129,7 @@ class Program:
 
     def hear(self) -> dict[str, Any]:
         """The next line it prints."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.output.readline()
         if not line:
             self.finish()
             message = f"{self.name}: ended without an answer"
@@ -138,9 +139,8 @@ class Program:
 
     def ask(self) -> dict[str, Any]:
         """Send a line and hear the answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        self.input.write("\n")
+        self.input.flush()
         return self.hear()
 
     def finish(self) -> None:

@@ -1,7 +1,7 @@
 """Run one server on one loop in this process: `python -m benchmarks.servers streams echo --loop uvloop`.
 
-Prints its address as a line of JSON. A line on stdin asks for a garbage collection and the CPU time so far; the end of stdin
-or SIGTERM asks for the CPU time the last time.
+Prints its address as a line of JSON. A line on stdin asks for a garbage collection and the CPU time so far; the end of
+stdin or SIGTERM asks for the CPU time the last time.
 """
 
 import argparse

@@ -29,7 +29,7 @@ async def _accept(loop: asyncio.AbstractEventLoop, listener: socket.socket) -> N
 async def echo() -> AsyncIterator[str]:
     """Echo with one task for each client."""
     with socket.create_server((HOST, 0), backlog=4096) as listener:
-        listener.setblocking(False)
+        listener.settimeout(0)
         accepting = asyncio.create_task(_accept(asyncio.get_running_loop(), listener))
         try:
             yield spell(listener.getsockname())

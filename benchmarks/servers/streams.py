@@ -29,7 +29,7 @@ async def _lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 @asynccontextmanager
 async def _serve(handler: Handler) -> AsyncIterator[str]:
-    # The limit is also half of what the reader holds before it stops reading: below the size of a message it would stall.
+    # The reader stops reading when it holds twice the limit.
     server = await asyncio.start_server(handler, HOST, 0, limit=READ_SIZE, backlog=4096)
     try:
         yield spell(server.sockets[0].getsockname())

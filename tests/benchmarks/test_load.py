@@ -19,7 +19,7 @@ Reply = Callable[[bytes], bytes]
 
 @contextmanager
 def answering(reply: Reply, listener: socket.socket) -> Iterator[None]:
-    """A server that answers each piece it receives with what ``reply`` makes of it, one connection at a time; b"" closes."""
+    """Answer each piece that comes with what ``reply`` makes of it, one connection at a time; b"" closes it."""
 
     def answer(client: socket.socket) -> None:
         with client:
@@ -50,7 +50,7 @@ def answering(reply: Reply, listener: socket.socket) -> Iterator[None]:
 
 
 def load(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [native.build("load.c"), *arguments]
+    command = [str(native.build("load.c")), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, stdin=subprocess.DEVNULL)
 
 
@@ -88,7 +88,7 @@ def test_counts_the_messages_and_the_time_and_the_cpu_of_an_honest_echo() -> Non
 
 
 def test_counts_lines_and_not_bursts() -> None:
-    lengths = set()
+    lengths: set[int] = set()
 
     def reply(data: bytes) -> bytes:
         lengths.update(len(line) for line in data.splitlines(keepends=True))
@@ -120,7 +120,9 @@ def test_makes_a_new_connection_for_each_message_in_accept_mode() -> None:
     counting = Counting(fileno=listener.detach())
     address = f"127.0.0.1:{counting.getsockname()[1]}"
     with answering(reply, counting):
-        done = load("accept", "--address", address, "--size", "64", "--warmup", "0", "--seconds", "0.02", "--connections", "1")
+        done = load(
+            "accept", "--address", address, "--size", "64", "--warmup", "0", "--seconds", "0.02", "--connections", "1"
+        )
     assert done.returncode == 0, done.stderr
     assert connections == exchanges >= json.loads(done.stdout)["messages"] > 0
 
@@ -142,7 +144,9 @@ def test_speaks_over_a_unix_socket(tmp_path: Path) -> None:
     listener.bind(str(tmp_path / "echo"))
     listener.listen()
     with answering(bytes, listener):
-        done = load("echo", "--address", f"unix:{tmp_path / 'echo'}", "--warmup", "0", "--seconds", "0", "--connections", "1")
+        done = load(
+            "echo", "--address", f"unix:{tmp_path / 'echo'}", "--warmup", "0", "--seconds", "0", "--connections", "1"
+        )
     assert done.returncode == 0, done.stderr
 
 

@@ -140,7 +140,9 @@ def test_the_readme_table_has_a_line_for_each_mark_and_names_the_machine() -> No
     assert lines[-1] == "Messages a second, medians; kernel: Linux 6."
 
 
-def test_one_core_is_said_and_does_not_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_core_is_said_and_does_not_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     monkeypatch.setattr("os.sched_setaffinity", lambda *_: None)
     assert command_line.main(["marks", "--only", "echo", "--rounds", "0"]) == 1

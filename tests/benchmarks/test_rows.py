@@ -166,7 +166,7 @@ def test_an_unknown_server_ends_the_command_with_a_message(capsys: pytest.Captur
 def test_timing_reaches_the_workload_of_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Workload] = []
 
-    def compare(_: object, workload: Workload, *rest: object) -> Comparison:
+    def compare(_: object, workload: Workload, *_rest: object) -> Comparison:
         seen.append(workload)
         return compared([1], [1])
 

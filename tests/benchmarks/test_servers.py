@@ -62,7 +62,7 @@ def test_a_server_runs_on_the_core_that_was_chosen_for_it() -> None:
 
 def test_a_server_that_fails_is_quoted() -> None:
     with (
-        pytest.raises(BenchmarkError, match="AttributeError: .* 'no_such_service'"),
+        pytest.raises(BenchmarkError, match=r"AttributeError: .* 'no_such_service'"),
         Program(STREAMS.command("no_such_service"), 0) as server,
     ):
         server.hear()
@@ -86,7 +86,7 @@ def test_what_a_server_complains_of_stands_beside_the_failure_of_the_client(tmp_
             assert service == "echo"
             return [sys.executable, str(script)]
 
-    with pytest.raises(BenchmarkError, match="the server closed|reset") as caught:
+    with pytest.raises(BenchmarkError, match=r"the server closed|reset") as caught:
         measure(Rude("rude"), attrs.evolve(SHORT, connections=1))
     assert any("I had enough" in note for note in caught.value.__notes__)
 

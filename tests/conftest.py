@@ -10,14 +10,15 @@ from tests.hangs import cancelled_after, time_limit
 from tests.leaks import no_descriptors_left, nothing_left
 from tests.tools import IN_CI
 
+LOOP_FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop}
+
 try:
     import uvloop
 except ImportError:
     if IN_CI:
         raise
-    LOOP_FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop}
 else:
-    LOOP_FACTORIES = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+    LOOP_FACTORIES["uvloop"] = uvloop.new_event_loop
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -38,7 +39,7 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 async def leaves_nothing_on_its_loop(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Fail an async test that hangs, or leaves descriptors, tasks or unhandled exceptions; the other fixture asks for it."""
+    """Fail an async test that hangs, or that leaves descriptors, tasks or unhandled exceptions behind."""
     with cancelled_after(0.9 * time_limit(request.node)):
         async with nothing_left():
             yield

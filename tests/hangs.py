@@ -5,14 +5,14 @@ timer of the loop itself cancels the test first, and pytest-timeout is left for 
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
 
 
 def time_limit(item: pytest.Item) -> float:
-    """Return the seconds that ``item`` may take: its ``timeout`` marker's, or pytest.ini's."""
+    """Return the seconds that ``item`` may take: its ``timeout`` marker's, or the project's."""
     marker = item.get_closest_marker("timeout")
     if marker is None:
         return float(item.config.getini("timeout"))
@@ -20,7 +20,7 @@ def time_limit(item: pytest.Item) -> float:
 
 
 @contextmanager
-def cancelled_after(seconds: float) -> Iterator[None]:
+def cancelled_after(seconds: float) -> Generator[None]:
     """Cancel every task of the running loop if the body takes longer, and show where each one was."""
     loop = asyncio.get_running_loop()
 

@@ -25,10 +25,11 @@ async def test_a_socket_left_open_fails_an_async_test() -> None:
 
 
 async def test_a_task_left_running_fails_an_async_test() -> None:
-    with pytest.raises(pytest.fail.Exception, match="Event.wait"):
+    tasks: list[asyncio.Task[object]] = []
+    with pytest.raises(pytest.fail.Exception, match=r"Event\.wait"):
         async with nothing_left(grace=0.01):
-            task = asyncio.create_task(asyncio.Event().wait())
-    task.cancel()
+            tasks.append(asyncio.create_task(asyncio.Event().wait()))
+    tasks.pop().cancel()
 
 
 async def test_a_task_that_ends_soon_after_the_test_is_no_leak() -> None:

@@ -49,11 +49,17 @@ class Comparison:
         return Spread.of(sample.cost for sample in self.samples[candidate])
 
     def ratio(self, ours: Candidate, peer: Candidate) -> Spread | None:
-        """How many times faster, round by round: what slows a round slows both. None if one of them has no samples."""
+        """How many times as fast, round by round, since what slows a round slows both. None if one has no samples."""
+        return self._each_round(ours, peer, lambda one, other: one.rate / other.rate)
+
+    def cpu_ratio(self, ours: Candidate, peer: Candidate) -> Spread | None:
+        """How many times less CPU a message; the same as the ratio of the rates if both servers had all of their core."""
+        return self._each_round(ours, peer, lambda one, other: other.cost / one.cost)
+
+    def _each_round(self, ours: Candidate, peer: Candidate, relate: Callable[[Sample, Sample], float]) -> Spread | None:
         if ours not in self.samples or peer not in self.samples:
             return None
-        rounds = zip(self.samples[ours], self.samples[peer], strict=True)
-        return Spread.of(one.rate / other.rate for one, other in rounds)
+        return Spread.of(map(relate, self.samples[ours], self.samples[peer]))
 
 
 def compare(

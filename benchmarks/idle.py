@@ -104,7 +104,7 @@ class IdleRow:
         """Whether the median stays within the mark; what could not be measured does not."""
         figure = kib(memory.median) if memory else "not measured"
         met = memory is not None and memory.median <= self.most
-        return Verdict(candidate.title, figure, "", "", figure, f"<= {self.most // KIB} KiB", met)
+        return Verdict(candidate.title, figure, "", "", figure, "", f"<= {self.most // KIB} KiB", met)
 
 
 def kib(size: float) -> str:

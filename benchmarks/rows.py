@@ -40,13 +40,14 @@ class Verdict:
     peer: str
     peer_figure: str
     measured: str
+    by_cpu: str
     mark: str
     met: bool | None
 
     def __str__(self) -> str:
         said = {True: "met", False: "MISSED", None: ""}[self.met]
         beside = f" / {self.peer}" if self.peer else ""
-        return f"{self.ours + beside:88}{self.measured:>22}  {self.mark:10}{said}".rstrip()
+        return f"{self.ours + beside:88}{self.measured:>22}  {self.by_cpu:13}{self.mark:10}{said}".rstrip()
 
 
 @attrs.frozen
@@ -90,12 +91,14 @@ class Row:
 def judge(mark: Mark, comparison: Comparison) -> Verdict:
     """Whether the median of the rounds reaches the mark; what could not be measured misses it."""
     ratio = comparison.ratio(mark.ours, mark.peer)
+    cpu = comparison.cpu_ratio(mark.ours, mark.peer)
     return Verdict(
         ours=mark.ours.title,
         our_figure=rate(comparison, mark.ours),
         peer=mark.peer.title,
         peer_figure=rate(comparison, mark.peer),
         measured=f"{ratio.median:.2f} ({ratio.least:.2f} to {ratio.greatest:.2f})" if ratio else "not measured",
+        by_cpu=f"by CPU {cpu.median:.2f}" if cpu else "",
         mark="" if mark.least is None else f">= {mark.least:.1f}",
         met=None if mark.least is None else ratio is not None and ratio.median >= mark.least,
     )

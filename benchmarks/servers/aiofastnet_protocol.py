@@ -10,6 +10,7 @@ from benchmarks.servers.protocol import Echo
 
 aiofastnet = importlib.import_module("aiofastnet")  # optional: so the type checkers need not have it either
 
+
 @asynccontextmanager
 async def echo() -> AsyncIterator[str]:
     """Echo through aiofastnet's create_server."""

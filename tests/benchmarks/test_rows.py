@@ -51,6 +51,14 @@ def test_the_ratio_is_taken_round_by_round() -> None:
     assert compared([3000, 1500], [1000, 500]).ratio(OURS, PEER) == Spread(3.0, 3.0, 3.0)
 
 
+def test_the_ratio_by_cpu_does_not_depend_on_how_much_of_its_core_a_server_had() -> None:
+    half_idle = sample(1500, server_busy=0.5)
+    comparison = Comparison(WORK, {OURS: [half_idle], PEER: [sample(1000)]})
+    assert comparison.ratio(OURS, PEER) == Spread(1.5, 1.5, 1.5)
+    assert comparison.cpu_ratio(OURS, PEER) == Spread(3.0, 3.0, 3.0)
+    assert row(3.0).judge(comparison).verdicts[0].by_cpu == "by CPU 3.00"
+
+
 @pytest.mark.parametrize(("least", "met"), [(3.0, True), (3.01, False), (None, None)])
 def test_a_mark_is_met_from_its_own_value_on(least: float | None, met: bool | None) -> None:  # noqa: FBT001
     result = row(least).judge(compared([2000, 3000, 9000], [1000, 1000, 1000]))

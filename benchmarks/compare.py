@@ -53,7 +53,7 @@ class Comparison:
         return self._each_round(ours, peer, lambda one, other: one.rate / other.rate)
 
     def cpu_ratio(self, ours: Candidate, peer: Candidate) -> Spread | None:
-        """How many times less CPU a message; the same as the ratio of the rates if both servers had all of their core."""
+        """How many times less CPU a message: the ratio of the rates, if both servers had all of their core."""
         return self._each_round(ours, peer, lambda one, other: other.cost / one.cost)
 
     def _each_round(self, ours: Candidate, peer: Candidate, relate: Callable[[Sample, Sample], float]) -> Spread | None:

@@ -1,6 +1,8 @@
 """The arithmetic of the marks, on figures that are given."""
 
+import json
 from itertools import chain, cycle
+from pathlib import Path
 
 import attrs
 import pytest
@@ -146,6 +148,18 @@ def test_the_readme_table_has_a_line_for_each_mark_and_names_the_machine() -> No
         "| echo | aionet streams, on asyncio | 1 500 | asyncio streams, on asyncio | 500 | 3.00 | >= 3.0 |"
     )
     assert lines[-1] == "Messages a second, medians; kernel: Linux 6."
+
+
+def test_the_marks_can_be_kept_in_a_file_with_every_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    peer, ours = (Candidate(file, "asyncio") for file in ("streams", "aionet_streams"))
+    found = Comparison(WORK, {ours: [sample(300), sample(200)], peer: [sample(100), sample(100)]})
+    monkeypatch.setattr("benchmarks.rows.compare", lambda *_: found)
+    assert command_line.main(["marks", "--only", "lines", "--json", str(tmp_path / "marks.json")]) == 1
+    kept = json.loads((tmp_path / "marks.json").read_text())
+    assert kept["machine"]["kernel"]
+    (lines,) = kept["rows"]
+    assert [one["messages"] for one in lines["figures"]["samples"]["aionet_streams@asyncio"]] == [300, 200]
+    assert [verdict["met"] for verdict in lines["verdicts"]] == [True, False]
 
 
 def test_one_core_is_said_and_does_not_fail(

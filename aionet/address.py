@@ -45,8 +45,9 @@ def _numeric_host(host: str) -> str:
             return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, host))
         socket.inet_pton(socket.AF_INET, host)
     except (OSError, ValueError):
-        message = f"bad host {host!r}: expected a numeric IPv4 or IPv6 address, without brackets or %scope"
-        raise AddressError(message) from None
+        raise AddressError(
+            f"bad host {host!r}: expected a numeric IPv4 or IPv6 address, without brackets or %scope"
+        ) from None
     return host
 
 
@@ -56,12 +57,12 @@ def _endpoint_host(host: str | None) -> str | None:
     if ":" in host:
         numeric, percent, scope = host.partition("%")
         if percent and (not scope or not _is_plain(scope)):
-            message = f"bad scope {scope!r} in host {host!r}: expected an interface's name or number, as in %eth0 or %2"
-            raise AddressError(message)
+            raise AddressError(
+                f"bad scope {scope!r} in host {host!r}: expected an interface's name or number, as in %eth0 or %2"
+            )
         return _numeric_host(numeric) + percent + scope
     if not _is_plain(host):
-        message = f"bad host {host!r}: expected a host name, an IPv4 address or an IPv6 address"
-        raise AddressError(message)
+        raise AddressError(f"bad host {host!r}: expected a host name, an IPv4 address or an IPv6 address")
     # No top-level domain is a number, so this is a mistyped IPv4 address (or an ancient short form of one).
     if host.rstrip(".").rpartition(".")[2].isdigit():
         return _numeric_host(host)
@@ -79,11 +80,11 @@ def _unix_path(path: str | bytes | os.PathLike[str]) -> str:
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        message = f"bad Unix socket path {text!r}: it cannot be encoded for the file system"
-        raise AddressError(message) from None
+        raise AddressError(f"bad Unix socket path {text!r}: it cannot be encoded for the file system") from None
     if "\0" in text and not text.startswith("@"):
-        message = f"bad Unix socket path {text!r}: a NUL may only stand in an abstract name, which begins with @"
-        raise AddressError(message)
+        raise AddressError(
+            f"bad Unix socket path {text!r}: a NUL may only stand in an abstract name, which begins with @"
+        )
     return text
 
 
@@ -92,30 +93,26 @@ def _endpoint_path(path: str | bytes | os.PathLike[str] | None) -> str | None:
         return None
     text = _unix_path(path)
     if text in ("", "@"):
-        message = f"bad Unix socket path {text!r}: expected a path, or @ and a name"
-        raise AddressError(message)
+        raise AddressError(f"bad Unix socket path {text!r}: expected a path, or @ and a name")
     # After ``unix:`` two slashes would mean a host. In a path they mean one (POSIX lets systems differ; ours do not).
     if text.startswith("//"):
         text = "/" + text.lstrip("/")
     size = len(os.fsencode(text.removeprefix("@")))
     if size > UNIX_PATH_MAX:
-        message = f"Unix socket path {text!r} is {size} bytes long: expected at most {UNIX_PATH_MAX}"
-        raise AddressError(message)
+        raise AddressError(f"Unix socket path {text!r} is {size} bytes long: expected at most {UNIX_PATH_MAX}")
     return text
 
 
 def _check_number(name: str, value: object, highest: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
-        message = f"bad {name} {value!r}: expected an integer from 0 to {highest}"
-        raise AddressError(message)
+        raise AddressError(f"bad {name} {value!r}: expected an integer from 0 to {highest}")
     return value
 
 
 def _parse_number(name: str, text: str, highest: int) -> int:
     # isdigit alone would take digits of other scripts; int() refuses thousands of digits with an error of its own.
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(highest)):
-        message = f"bad {name} {text!r}: expected a number from 0 to {highest}"
-        raise AddressError(message)
+        raise AddressError(f"bad {name} {text!r}: expected a number from 0 to {highest}")
     return _check_number(name, int(text), highest)
 
 
@@ -144,8 +141,7 @@ class InetAddress:
             _check_number("flowinfo", self.flowinfo, _MAX_FLOWINFO)
             _check_number("scope_id", self.scope_id, _MAX_SCOPE_ID)
             if ":" not in self.host:
-                message = f"bad address: flowinfo and scope_id belong to IPv6, and {self.host!r} is IPv4"
-                raise AddressError(message)
+                raise AddressError(f"bad address: flowinfo and scope_id belong to IPv6, and {self.host!r} is IPv4")
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -217,8 +213,7 @@ def from_sockaddr(family: int, sockaddr: tuple[Any, ...] | str | bytes | None) -
         # recvfrom gives None for an unnamed sender. A plain @ is a file's here: abstract names come with a NUL.
         path = os.fsdecode(sockaddr or "")
         return UnixAddress(f"./{path}" if path.startswith("@") else path)
-    message = f"bad sockaddr {sockaddr!r} of family {family!r}: expected one of AF_INET, AF_INET6 or AF_UNIX"
-    raise AddressError(message)
+    raise AddressError(f"bad sockaddr {sockaddr!r} of family {family!r}: expected one of AF_INET, AF_INET6 or AF_UNIX")
 
 
 @attrs.frozen
@@ -227,8 +222,8 @@ class Endpoint:
 
     | written | fields |
     |---|---|
-    | ``tcp://host:port``, ``tls://host:port``, ``udp://host:port`` | ``host``, ``port`` (0 to 65535; 0: any free port) |
-    | ``unix:/path``, ``unix:///path``, ``unix:path``, ``unix:@name`` | ``path``, as in UnixAddress; no percent-encoding |
+    | ``tcp://host:port``, ``tls:``, ``udp:`` likewise | ``host``, ``port`` (0 to 65535; 0: any free port) |
+    | ``unix:/path``, ``unix:///path``, ``unix:path``, ``unix:@name`` | ``path``, as in UnixAddress, nothing encoded |
     | ``fd://3`` | ``fd``, an open descriptor's number |
 
     The host is a name, an IPv4 address or an IPv6 address, which stands in brackets in the string and without in the
@@ -247,16 +242,15 @@ class Endpoint:
 
     def __attrs_post_init__(self) -> None:
         if self.scheme not in _FIELDS:
-            message = f"unknown scheme {self.scheme!r}: expected {_FORMS}"
-            raise AddressError(message)
+            raise AddressError(f"unknown scheme {self.scheme!r}: expected {_FORMS}")
         for name in ("host", "port", "path", "fd"):
             value = getattr(self, name)
             if value is not None and name not in _FIELDS[self.scheme]:
-                message = f"bad {name} {value!r}: {self.scheme} takes {' and '.join(_FIELDS[self.scheme])} only"
-                raise AddressError(message)
+                raise AddressError(
+                    f"bad {name} {value!r}: {self.scheme} takes {' and '.join(_FIELDS[self.scheme])} only"
+                )
             if value is None and name in _FIELDS[self.scheme] and name != "host":
-                message = f"missing {name}: {self.scheme} takes {' and '.join(_FIELDS[self.scheme])}"
-                raise AddressError(message)
+                raise AddressError(f"missing {name}: {self.scheme} takes {' and '.join(_FIELDS[self.scheme])}")
         if self.port is not None:
             _check_number("port", self.port, _MAX_PORT)
         if self.fd is not None:
@@ -276,8 +270,7 @@ class Endpoint:
             return _parse(value)
         except AddressError as error:
             shown = repr(value) if isinstance(value, (str, tuple)) else repr(str(value))
-            message = f"bad endpoint {shown}: {error}"
-            raise AddressError(message) from None
+            raise AddressError(f"bad endpoint {shown}: {error}") from None
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -291,7 +284,7 @@ class Endpoint:
 EndpointLike: TypeAlias = Endpoint | Address | str | tuple[str | None, int]
 
 
-def _parse(value: object) -> Endpoint:
+def _parse(value: Any) -> Endpoint:
     match value:
         case str():
             return _parse_string(value)
@@ -302,21 +295,19 @@ def _parse(value: object) -> Endpoint:
             return Endpoint("unix", path=value.path)
         case (str() | None as host, port):
             return Endpoint("tcp", host=host, port=_check_number("port", port, _MAX_PORT))
-    message = f"expected {_FORMS}, an address or a (host, port) pair, not {type(value).__name__}"
-    raise AddressError(message)
+        case _:
+            raise AddressError(f"expected {_FORMS}, an address or a (host, port) pair, not {type(value).__name__}")
 
 
 def _parse_string(text: str) -> Endpoint:
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if not colon or scheme not in _FIELDS:
-        message = f"it does not begin with a known scheme: expected {_FORMS}"
-        raise AddressError(message)
+        raise AddressError(f"it does not begin with a known scheme: expected {_FORMS}")
     if scheme == "unix":
         return Endpoint(scheme, path=_parse_unix(rest))
     if not rest.startswith("//"):
-        message = f"no // after {scheme}: expected {_FORMS}"
-        raise AddressError(message)
+        raise AddressError(f"no // after {scheme}: expected {_FORMS}")
     if scheme == "fd":
         return Endpoint(scheme, fd=_parse_number("fd", rest[2:], _MAX_FD))
     host, port = _split_host(rest[2:])
@@ -326,8 +317,7 @@ def _parse_string(text: str) -> Endpoint:
 def _parse_unix(rest: str) -> str:
     if rest.startswith("//") and not rest.startswith("///"):
         name = rest[2:]
-        message = f"after unix:// comes an absolute path: expected unix:/{name} or unix:{name}"
-        raise AddressError(message)
+        raise AddressError(f"after unix:// comes an absolute path: expected unix:/{name} or unix:{name}")
     return rest
 
 
@@ -335,14 +325,11 @@ def _split_host(text: str) -> tuple[str, str]:
     if text.startswith("["):
         host, bracket, port = text[1:].partition("]")
         if not bracket or ":" not in host or not port.startswith(":"):
-            message = f"bad host and port {text!r}: expected [IPv6 address]:port"
-            raise AddressError(message)
+            raise AddressError(f"bad host and port {text!r}: expected [IPv6 address]:port")
         return host, port[1:]
     host, colon, port = text.rpartition(":")
     if not colon:
-        message = f"no port in {text!r}: expected host:port"
-        raise AddressError(message)
+        raise AddressError(f"no port in {text!r}: expected host:port")
     if ":" in host:
-        message = f"bad host {host!r}: expected an IPv6 address in brackets, as in [::1]:80"
-        raise AddressError(message)
+        raise AddressError(f"bad host {host!r}: expected an IPv6 address in brackets, as in [::1]:80")
     return host, port

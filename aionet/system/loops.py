@@ -41,16 +41,14 @@ def loop_factory(name: str = "auto") -> LoopFactory:
         return asyncio.SelectorEventLoop
     if name == "uvloop":
         return _uvloop_factory()
-    message = f"loop={name!r}: expected 'auto', 'asyncio' or 'uvloop'"
-    raise OptionError(message)
+    raise OptionError(f"loop={name!r}: expected 'auto', 'asyncio' or 'uvloop'")
 
 
 def _uvloop_factory() -> LoopFactory:
     try:
         uvloop = importlib.import_module("uvloop")
     except ImportError as error:
-        message = "uvloop is not installed: pip install 'aionet[uvloop]'"
-        raise MissingExtraError(message) from error
+        raise MissingExtraError("uvloop is not installed: pip install 'aionet[uvloop]'") from error
     return cast("LoopFactory", uvloop.new_event_loop)
 
 

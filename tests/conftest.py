@@ -1,27 +1,19 @@
 """Every async test runs on every loop, and no test leaves anything behind."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 import pytest_asyncio
 
+from aionet.system.loops import LoopFactory, available_loops, loop_factory
 from tests.hangs import cancelled_after, time_limit
 from tests.leaks import no_descriptors_left, nothing_left
 from tests.tools import IN_CI
 
-LOOP_FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.SelectorEventLoop}
-
-try:
-    import uvloop
-except ImportError:
-    if IN_CI:
-        raise
-else:
-    LOOP_FACTORIES["uvloop"] = uvloop.new_event_loop
+LOOP_FACTORIES = {name: loop_factory(name) for name in ("asyncio", "uvloop") if IN_CI or name in available_loops()}
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
     """Run each async test once on each of these; ``@pytest.mark.asyncio(loop_factories=["asyncio"])`` narrows it."""
     return LOOP_FACTORIES
 

@@ -54,8 +54,8 @@ async def nothing_left(grace: float = GRACE) -> AsyncGenerator[None]:
         gc.collect()
     try:
         async with asyncio.timeout(grace):
-            while left():
-                await asyncio.sleep(0.001)  # noqa: ASYNC110 - no event tells that a descriptor was closed
+            while left():  # noqa: ASYNC110 - no event tells that a descriptor was closed
+                await asyncio.sleep(0.001)
     except TimeoutError:
         pytest.fail(_report(left()), pytrace=False)
     if unhandled:

@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; without the libraries that it needs, name the command that installs them and exit with 1."""
+    """Run the command line; where its libraries are missing, name the command that installs them and exit with 1."""
     try:
         from aionet import cli  # noqa: PLC0415 - at the top there would be nobody to say what is missing
     except ModuleNotFoundError as error:

@@ -31,6 +31,7 @@ class StreamProtocol(Protocol):
 
     __slots__ = (
         "buffer",
+        "chunk",
         "closed",
         "ended",
         "eof",
@@ -41,6 +42,7 @@ class StreamProtocol(Protocol):
         "readable",
         "receiving",
         "transport",
+        "waiting",
         "writers",
     )
 
@@ -48,8 +50,10 @@ class StreamProtocol(Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         self.buffer = ReceiveBuffer()
+        self.chunk: bytes | None = None
         self.limit = limit
         self.needed = 1
+        self.waiting = False  # ... one that takes any number of bytes, and there are none
         self.receiving = False  # a task is inside a receiving operation
         self.paused = False
         self.ended = False  # nothing more will arrive
@@ -65,6 +69,13 @@ class StreamProtocol(Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Keep it, and resume the receiver if that is enough."""
+        if self.waiting:
+            # The common case: handed over without a stop in the buffer.
+            self.chunk = data
+            self.readable.wake()
+            if self.chunk is None:
+                return
+            self.chunk = None  # cancelled in this very turn
         buffer = self.buffer
         buffer.append(data)
         if buffer.size >= self.needed:

@@ -124,27 +124,20 @@ class Stream:
         if protocol.receiving:
             raise self._busy("recv")
         buffer = protocol.buffer
+        if max_bytes < 1:
+            message = f"recv: max_bytes={max_bytes!r}: expected at least 1"
+            raise ValueError(message)
         if buffer.size:
             self._budget -= 1
             if self._budget < 0:
                 await self._let_others_run()
-        else:
-            if protocol.ended or self._closed:
-                return self._no_more("recv")
-            protocol.receiving = True
+        elif not protocol.ended and not self._closed:
+            protocol.receiving = protocol.waiting = True
             try:
                 await protocol.readable
             finally:
-                protocol.receiving = False
-            if not buffer.size:
-                return self._no_more("recv")
-        if max_bytes < 1:
-            message = f"recv: max_bytes={max_bytes!r}: expected at least 1"
-            raise ValueError(message)
-        data = buffer.take(max_bytes)
-        if protocol.paused:
-            protocol.resume()
-        return data
+                protocol.receiving = protocol.waiting = False
+        return self._arrived("recv", max_bytes)
 
     async def recv_into(self, buffer: bytearray | memoryview) -> int:
         """Receive into a writable buffer; return how many bytes.
@@ -250,7 +243,21 @@ class Stream:
         return self
 
     async def __anext__(self) -> bytes:
-        data = await self.recv()
+        protocol = self._protocol
+        if protocol.buffer.size or protocol.receiving or protocol.ended or self._closed:
+            data = await self.recv()
+        else:
+            # What recv would do, without a second coroutine for each message.
+            protocol.receiving = protocol.waiting = True
+            try:
+                await protocol.readable
+            finally:
+                protocol.receiving = protocol.waiting = False
+            data = protocol.chunk
+            if data is None:
+                data = self._arrived("recv", _RECV_SIZE)
+            else:
+                protocol.chunk = None
         if data:
             return data
         raise StopAsyncIteration
@@ -320,6 +327,19 @@ class Stream:
             protocol.receiving = False
             protocol.needed = 1
 
+    def _arrived(self, operation: str, max_bytes: int) -> bytes:
+        """Take what has arrived, or say why nothing has."""
+        protocol = self._protocol
+        data = protocol.chunk
+        if data is not None:
+            protocol.chunk = None
+            if len(data) <= max_bytes:
+                return data
+            protocol.buffer.append(data)
+        elif not protocol.buffer.size:
+            return self._no_more(operation)
+        return self._take(max_bytes)
+
     def _take(self, count: int) -> bytes:
         protocol = self._protocol
         data = protocol.buffer.take(count)
@@ -343,15 +363,11 @@ class Stream:
 
         """
         try:
-            above_high_water = self._transport.send(data)
+            must_wait = self._transport.send(data)
         except OSError as exc:
             raise self._send_error("send", exc) from exc
-        if above_high_water:
+        if must_wait:
             await self._below_high_water("send")
-            return
-        self._budget -= 1
-        if self._budget < 0:
-            await self._let_others_run()
 
     async def send_many(self, buffers: Iterable[Buffer]) -> None:
         """Send several buffers as if they were one, without joining them. Otherwise as send.
@@ -359,15 +375,11 @@ class Stream:
         Source: sendmsg(2).
         """
         try:
-            above_high_water = self._transport.send_many(buffers)
+            must_wait = self._transport.send_many(buffers)
         except OSError as exc:
             raise self._send_error("send_many", exc) from exc
-        if above_high_water:
+        if must_wait:
             await self._below_high_water("send_many")
-            return
-        self._budget -= 1
-        if self._budget < 0:
-            await self._let_others_run()
 
     async def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
         """Send ``count`` bytes of a file from ``offset`` (default: all of it); return how many the kernel took.
@@ -412,7 +424,10 @@ class Stream:
         self._raise_if_over(operation)
 
     async def _below_high_water(self, operation: str) -> None:
-        await self._protocol.writers.wait()
+        if self._transport.is_writing_paused():
+            await self._protocol.writers.wait()
+        else:
+            await asyncio.sleep(0)  # the kernel keeps up; the other tasks must, too
         self._raise_if_over(operation)
 
     # --- closing ------------------------------------------------------------------------------------------------------

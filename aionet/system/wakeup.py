@@ -19,6 +19,7 @@ What has to hold, and how it does:
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ __all__ = ["WaitQueue", "Wakeup"]
 class Wakeup:
     """An awaitable event for one task, reusable as soon as that task has been resumed."""
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_exception", "_loop", "_once")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_exception", "_loop", "_once", "get_loop", "result")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -42,6 +43,8 @@ class Wakeup:
         self._asyncio_future_blocking = False
         # What __await__ iterates over: itself, once. A tuple's iterator runs without a frame of Python.
         self._once = (self,)
+        self.get_loop = itertools.repeat(loop).__next__
+        self.result = bool
 
     def __await__(self) -> Iterator[Any]:
         self._asyncio_future_blocking = True
@@ -68,20 +71,17 @@ class Wakeup:
 
     # What a task asks of a future.
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop that the waiting task must belong to."""
-        return self._loop
-
     def add_done_callback(self, fn: Callable[[Wakeup], object], *, context: Context) -> None:
         """Remember how the task is stepped. The task calls this once for each wait."""
         self._callback = fn
         self._context = context
 
-    def result(self) -> None:
+    def _result(self) -> None:
         """Return at the end of a wait, or raise the CancelledError that ended it."""
         exception = self._exception
         if exception is not None:
             self._exception = None
+            self.result = bool
             raise exception
 
     def cancel(self, msg: object = None) -> bool:
@@ -89,6 +89,7 @@ class Wakeup:
         if self._callback is None:
             return False
         self._exception = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
+        self.result = self._result
         self.wake_soon()
         return True
 

@@ -95,6 +95,7 @@ class StreamTransport(asyncio.Transport):
         "_send",
         "_sock",
         "_state",
+        "_unbroken",
         "_writing",
         "_wrote",
     )
@@ -124,6 +125,7 @@ class StreamTransport(asyncio.Transport):
         self._queue = WriteQueue(limits.high_water, limits.low_water)
         self._reading = False  # registered for readability
         self._writing = False  # registered for writability
+        self._unbroken = 0
         self._wrote = False  # something was sent since the loop last came round
         self._flush_scheduled = False
         self._on_flushed: list[Callable[[], None]] | None = None
@@ -284,7 +286,17 @@ class StreamTransport(asyncio.Transport):
         size = len(data)
         if size == _SMALL_READ:
             self._read_otherwise = self._read_bulk
-        self._received(data, size)
+        if not size:
+            self._on_end()
+            return
+        self._bytes_read += size
+        try:
+            self._deliver(data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - as in _call_protocol, whose frame the hot path cannot afford
+            self._report(exc, self._deliver)
+            self.abort()
 
     def _read_bulk(self) -> None:
         buffer = shared_buffer()
@@ -397,13 +409,8 @@ class StreamTransport(asyncio.Transport):
             raise self._refusal("send")
         if type(data) is not bytes:
             data = memoryview(data).cast("B")
-        queue = self._queue
-        size = len(data)
-        if queue.size or (self._wrote and size <= _SMALL_WRITE):
-            if size:
-                queue.append(data if type(data) is bytes else bytes(data))
-                self._flush_later()
-            return queue.paused
+        if self._wrote or self._queue.size:
+            return self._send_after_another(data)
         self._wrote = True
         try:
             sent = self._send(data)
@@ -413,8 +420,35 @@ class StreamTransport(asyncio.Transport):
             self._write_failed(exc)
             raise
         self._bytes_written += sent
-        if sent == size:
-            return False
+        return sent != len(data) and self._queue_rest(data, sent)
+
+    def _send_after_another(self, data):
+        size = len(data)
+        if self._queue.size or size <= _SMALL_WRITE:
+            if not size: return self._queue.paused
+            self._queue.append(data if type(data) is bytes else bytes(data))
+            return self._flush_later()
+        self._unbroken += size
+        if self._send_now(data):
+            return True
+        if self._unbroken > 1<<20:
+            self._unbroken = 0
+            return True
+        return False
+
+    def _send_now(self, data):
+        try:
+            sent = self._send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as exc:
+            self._write_failed(exc)
+            raise
+        self._bytes_written += sent
+        return sent != len(data) and self._queue_rest(data, sent)
+
+    def _queue_rest(self, data, sent):
+        queue = self._queue
         queue.append(memoryview(data)[sent:] if type(data) is bytes else bytes(data[sent:]))
         self._watch_writable()
         self._check_high_water()
@@ -485,13 +519,19 @@ class StreamTransport(asyncio.Transport):
     def _flush_later(self) -> None:
         if self._writing:
             self._check_high_water()
+            return self._queue.paused
         elif self._queue.size > self._queue.high:
             # Only gathered, not refused by the kernel: it may well take all of it.
             self._flush()
             self._check_high_water()
+            return True
         elif not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
+        return False
+
+    def is_writing_paused(self):
+        return self._queue.paused
 
     def _check_high_water(self) -> None:
         if self._queue.must_pause():

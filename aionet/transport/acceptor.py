@@ -1,0 +1,134 @@
+"""The accept loop of a listening socket, and what it does when accept fails.
+
+Three kinds of failure (accept(2)):
+
+* The connection died before it was accepted: ECONNABORTED, EPERM from a firewall, and the network errors that Linux
+  reports for the new socket. They say nothing about the listener. Skip it and go on.
+* The process or the system is out of something: descriptors (EMFILE, ENFILE) or memory (ENOBUFS, ENOMEM). The client
+  stays in the backlog, and the listener stays readable, so going on would spin and giving up would lose everybody.
+  Rest for 100 ms, then go on: by then a connection may have ended. Said once a second at most.
+* Anything else is a mistake of ours, such as a socket that does not listen: it goes to the loop's exception handler,
+  and the listener stops.
+
+How many at once: an event may announce one connection or a thousand. A fixed batch that ends in EAGAIN costs a lone
+connection a system call and an exception; one accept an event makes a burst pay a turn of the loop each. So the batch
+doubles while it is used up, and falls back to one when it was not.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable
+
+    from aionet.system.types import SockAddr
+
+__all__ = ["Acceptor"]
+
+logger = logging.getLogger("aionet")
+
+# One turn's worth: at some 20 us each, others wait a millisecond.
+_MAX_BATCH: Final = 64
+_REST: Final = 0.1  # seconds
+_LOG_INTERVAL: Final = 1.0  # seconds
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_LOST_BEFORE_ACCEPT: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ECONNABORTED",
+        "EPERM",
+        "EPROTO",
+        "ENETDOWN",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "EOPNOTSUPP",
+        "ENETUNREACH",
+        "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)
+
+
+class Acceptor:
+    """Accepts on one listening socket and hands each connection to ``accepted``.
+
+    It owns the registration with the loop; the socket stays its creator's. ``rests`` counts how often the system was
+    out of something.
+    """
+
+    __slots__ = ("_accepted", "_batch", "_last_log", "_loop", "_registered", "_rest", "_sock", "rests")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        accepted: Callable[[socket.socket, SockAddr], None],
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._accepted = accepted
+        self._batch = 1
+        self._registered = False
+        self._rest: asyncio.TimerHandle | None = None
+        self._last_log = -_LOG_INTERVAL
+        self.rests = 0
+
+    def start(self) -> None:
+        """Accept from now on; during a rest, from its end on."""
+        if not self._registered and self._rest is None:
+            self._registered = True
+            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+
+    def stop(self) -> None:
+        """Accept nothing more, for now or for ever; new connections wait in the backlog."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        self._unregister()
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._registered = False
+            self._loop.remove_reader(self._sock.fileno())
+
+    def _on_readable(self) -> None:
+        for _ in range(self._batch):
+            try:
+                sock, peer = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
+                self._batch = 1
+                return
+            except OSError as exc:
+                self._failed(exc)
+                return
+            sock.setblocking(False)
+            self._accepted(sock, peer)
+            if not self._registered:  # accepting that one was one too many, or closed the server
+                return
+        self._batch = min(self._batch * 2, _MAX_BATCH)
+
+    def _failed(self, exc: OSError) -> None:
+        if exc.errno in _LOST_BEFORE_ACCEPT:
+            return
+        self._unregister()
+        if exc.errno not in _EXHAUSTED:
+            self._loop.call_exception_handler({"message": "accept failed; the listener stops", "exception": exc})
+            return
+        self.rests += 1
+        self._rest = self._loop.call_later(_REST, self._rested)
+        now = self._loop.time()
+        if now - self._last_log >= _LOG_INTERVAL:
+            self._last_log = now
+            logger.error("accept on %s: %s; clients wait in the backlog", self._sock.getsockname(), exc.strerror)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self.start()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -11,6 +12,12 @@ from tests.leaks import no_descriptors_left, nothing_left
 from tests.tools import IN_CI
 
 LOOP_FACTORIES = {name: loop_factory(name) for name in ("asyncio", "uvloop") if IN_CI or name in available_loops()}
+
+# No deadline and no complaint about slow inputs: they would measure the machine. The same inputs each time in CI.
+hypothesis.settings.register_profile(
+    "aionet", deadline=None, derandomize=IN_CI, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("aionet")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:

@@ -284,7 +284,7 @@ class Endpoint:
 EndpointLike: TypeAlias = Endpoint | Address | str | tuple[str | None, int]
 
 
-def _parse(value: Any) -> Endpoint:
+def _parse(value: Any) -> Endpoint:  # noqa: ANN401 - what it is, is for the match to find out
     match value:
         case str():
             return _parse_string(value)

@@ -167,7 +167,7 @@ class Timeouts:
     drain: float | None = attrs.field(default=30.0, validator=_optional(_seconds(0)))
 
 
-def _quarter_of_high_water(limits: Any) -> int:
+def _quarter_of_high_water(limits: Any) -> int:  # noqa: ANN401 - a Limits, of values not yet checked
     # A quarter, as asyncio has it: the queue is refilled before it runs dry. Defaults come before validation.
     return limits.high_water // 4 if isinstance(limits.high_water, int) else 0
 

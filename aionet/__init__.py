@@ -1,3 +1,86 @@
-"""Streams, servers and sockets for asyncio: one contract on every event loop."""
+"""aionet: networking for asyncio. Streams, servers and sockets, one contract on every event loop."""
 
-__all__: list[str] = []
+from aionet.address import Address, Endpoint, InetAddress, UnixAddress
+from aionet.errors import (
+    AddressError,
+    AionetError,
+    BrokenStreamError,
+    BusyError,
+    ClosedError,
+    ClosedStreamError,
+    ConnectError,
+    ConnectTimeoutError,
+    FrameTooLargeError,
+    IncompleteReadError,
+    LimitError,
+    ListenError,
+    MissingExtraError,
+    OptionError,
+    ProtocolError,
+    ResolveError,
+    StreamBrokenPipeError,
+    StreamResetError,
+    StreamTimeoutError,
+)
+from aionet.options import Limits, SocketOptions, Timeouts
+from aionet.server.hooks import Hooks, ServerStatistics
+from aionet.server.server import DrainResult, Server, ServerState, serve
+from aionet.stream.connect import connect
+from aionet.stream.listen import Listener, listen
+from aionet.stream.stream import Stream, StreamStatistics
+from aionet.system.loops import available_loops, current_loop_name, loop_factory, run
+from aionet.system.resolver import Resolver, resolve, reverse
+from aionet.system.sockopts import RefusedOption
+from aionet.transport.protocol import BufferedProtocol, Protocol
+from aionet.transport.stream import StreamTransport
+
+__all__ = [
+    "Address",
+    "AddressError",
+    "AionetError",
+    "BrokenStreamError",
+    "BufferedProtocol",
+    "BusyError",
+    "ClosedError",
+    "ClosedStreamError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "DrainResult",
+    "Endpoint",
+    "FrameTooLargeError",
+    "Hooks",
+    "IncompleteReadError",
+    "InetAddress",
+    "LimitError",
+    "Limits",
+    "ListenError",
+    "Listener",
+    "MissingExtraError",
+    "OptionError",
+    "Protocol",
+    "ProtocolError",
+    "RefusedOption",
+    "ResolveError",
+    "Resolver",
+    "Server",
+    "ServerState",
+    "ServerStatistics",
+    "SocketOptions",
+    "Stream",
+    "StreamBrokenPipeError",
+    "StreamResetError",
+    "StreamStatistics",
+    "StreamTimeoutError",
+    "StreamTransport",
+    "Timeouts",
+    "UnixAddress",
+    "available_loops",
+    "connect",
+    "current_loop_name",
+    "listen",
+    "loop_factory",
+    "resolve",
+    "reverse",
+    "run",
+    "serve",
+]

@@ -30,6 +30,7 @@ class StreamProtocol(Protocol):
     """
 
     __slots__ = (
+        "_loop",
         "buffer",
         "chunk",
         "closed",
@@ -41,6 +42,7 @@ class StreamProtocol(Protocol):
         "paused",
         "readable",
         "receiving",
+        "stalled_since",
         "transport",
         "waiting",
         "writers",
@@ -59,6 +61,8 @@ class StreamProtocol(Protocol):
         self.ended = False  # nothing more will arrive
         self.eof = False  # because the peer has sent its end
         self.failure: AionetError | None = None  # why aionet itself gave the connection up
+        self.stalled_since: float | None = None  # the loop's time when the write queue rose above high water
+        self._loop = loop
         self.readable = Wakeup(loop)
         self.writers = WaitQueue(loop)  # those above high water
         self.closed = WaitQueue(loop)  # those in aclose
@@ -95,8 +99,13 @@ class StreamProtocol(Protocol):
         self.readable.wake()
         return True
 
+    def pause_writing(self) -> None:
+        """Note since when the write queue is above high water."""
+        self.stalled_since = self._loop.time()
+
     def resume_writing(self) -> None:
         """Resume those who wait above high water."""
+        self.stalled_since = None
         self.writers.wake_all()
 
     def connection_lost(self, _exc: Exception | None) -> None:

@@ -94,6 +94,16 @@ class Acceptor:
             self._rest = None
         self._unregister()
 
+    def accept_waiting(self, room: Callable[[], bool]) -> None:
+        """Accept what waits in the backlog right now, as long as there is room: closing the listener would reset it."""
+        while room():
+            try:
+                sock, peer = self._sock.accept()
+            except OSError:
+                return
+            sock.setblocking(False)
+            self._accepted(sock, peer)
+
     def _unregister(self) -> None:
         if self._registered:
             self._registered = False

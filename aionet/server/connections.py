@@ -1,0 +1,110 @@
+"""The connections of a server: each one's task from the first byte to the last, and what happens when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aionet.errors import AionetError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aionet.server.hooks import Hooks
+    from aionet.stream.stream import Stream
+
+__all__ = ["Connections"]
+
+logger = logging.getLogger("aionet")
+
+
+class Connections:
+    """Runs a handler for each stream and holds its task: the event loop alone would hold it weakly.
+
+    ``ended`` is called after each connection.
+    """
+
+    __slots__ = ("_ended", "_handler", "_hooks", "_loop", "_tasks", "aborted", "accepted", "errors")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        handler: Callable[[Stream], Awaitable[object]],
+        hooks: Hooks,
+        ended: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._handler = handler
+        self._hooks = hooks
+        self._ended = ended
+        self._tasks: dict[asyncio.Task[None], Stream] = {}
+        self.accepted = 0
+        self.errors = 0
+        self.aborted = 0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams that are open now."""
+        return tuple(self._tasks.values())
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """The tasks that run now."""
+        return tuple(self._tasks)
+
+    def start(self, stream: Stream) -> None:
+        """Serve a stream that has just been accepted."""
+        self.accepted += 1
+        task = self._loop.create_task(self._serve(stream))
+        self._tasks[task] = stream
+        task.add_done_callback(self._done)
+        if self._hooks.connected is not None:
+            self._call_hook(self._hooks.connected, stream)
+
+    async def _serve(self, stream: Stream) -> None:
+        try:
+            await self._handler(stream)
+        except Exception as exc:  # noqa: BLE001 - whatever a handler raises ends its connection, not the server
+            self._failed(stream, exc)
+            stream.abort()
+        except BaseException:
+            stream.abort()
+            raise
+        else:
+            await stream.aclose()
+
+    def _failed(self, stream: Stream, exc: Exception) -> None:
+        self.errors += 1
+        if isinstance(exc, AionetError):
+            # A peer alone can cause these, as often as it likes: one line, without a traceback.
+            logger.warning("connection from %s: %s", stream.peer, exc)
+        else:
+            logger.error("connection from %s: the handler raised", stream.peer, exc_info=exc)
+        if self._hooks.handler_failed is not None:
+            self._call_hook(self._hooks.handler_failed, stream, exc)
+
+    def _call_hook(self, hook: Callable[..., object], *args: object) -> None:
+        try:
+            hook(*args)
+        except Exception as exc:  # noqa: BLE001 - a hook only watches
+            self._loop.call_exception_handler({"message": f"hook {hook!r} raised", "exception": exc})
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        stream = self._tasks.pop(task)
+        if not stream.closed:
+            stream.abort()  # cancelled before its first step
+        if self._hooks.disconnected is not None:
+            self._call_hook(self._hooks.disconnected, stream)
+        self._ended()
+
+    def abort(self) -> int:
+        """Cut off every connection that is left; return how many."""
+        for task, stream in self._tasks.items():
+            stream.abort()
+            task.cancel()
+        self.aborted += len(self._tasks)
+        return len(self._tasks)

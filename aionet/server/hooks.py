@@ -1,0 +1,40 @@
+"""What a server tells whoever wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from aionet.stream.stream import Stream
+
+__all__ = ["Hooks", "ServerStatistics"]
+
+
+@attrs.frozen(kw_only=True)
+class Hooks:
+    """Functions that a server calls, from the event loop; what they raise goes to the loop's exception handler.
+
+    ``connected(stream)`` before the handler starts, ``disconnected(stream)`` when the connection is over,
+    ``handler_failed(stream, exc)`` when the handler raised.
+    """
+
+    connected: Callable[[Stream], object] | None = None
+    disconnected: Callable[[Stream], object] | None = None
+    handler_failed: Callable[[Stream, Exception], object] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ServerStatistics:
+    """What a server has done so far: counts of connections, but for ``accept_rests``.
+
+    ``active`` of them are open now; the handlers of ``handler_errors`` raised; ``aborted`` were cut off by a drain or a
+    close. ``accept_rests`` counts how often the system was out of descriptors or memory and accepting rested.
+    """
+
+    accepted: int
+    active: int
+    handler_errors: int
+    aborted: int
+    accept_rests: int
+    max_connections: int

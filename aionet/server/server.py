@@ -1,0 +1,240 @@
+"""Server: accepts on one or several endpoints and runs a handler for each connection.
+
+starting -> serving -> draining -> closed. Draining loses nothing that it need not: what waits in the backlog is accepted
+first, then the listening sockets close, the handlers are told (``stream.draining``) and have until the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, Self
+
+import attrs
+
+from aionet.options import Limits, SocketOptions, Timeouts
+from aionet.server.admission import default_max_connections
+from aionet.server.connections import Connections, logger
+from aionet.server.hooks import Hooks, ServerStatistics
+from aionet.server.signals import handled
+from aionet.stream.connect import open_stream
+from aionet.stream.listen import open_listening, parse_endpoints
+from aionet.stream.opening import Opening
+from aionet.system.resolver import resolve
+from aionet.system.sockopts import prepare_accepted
+from aionet.transport.acceptor import Acceptor
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable, Iterable
+    from types import TracebackType
+
+    from aionet.address import Address, EndpointLike
+    from aionet.stream.stream import Stream
+    from aionet.system.listen import ListeningSocket
+    from aionet.system.resolver import Resolver
+    from aionet.system.sockopts import RefusedOption
+    from aionet.system.types import SockAddr
+
+__all__ = ["DrainResult", "Server", "ServerState", "serve"]
+
+# A handler that was cancelled needs some turns of the loop; one that ignores it is not waited for.
+_CANCEL_TIMEOUT: Final = 1.0  # seconds
+
+
+class ServerState(Enum):
+    """Where a server stands."""
+
+    SERVING = auto()
+    DRAINING = auto()
+    CLOSED = auto()
+
+
+@attrs.frozen
+class DrainResult:
+    """What became of the connections that were open when draining began: how many finished, how many were cut off."""
+
+    finished: int
+    aborted: int
+
+
+def serve(
+    endpoints: EndpointLike | list[EndpointLike],
+    handler: Callable[[Stream], Awaitable[object]],
+    *,
+    options: SocketOptions | None = None,
+    timeouts: Timeouts | None = None,
+    limits: Limits | None = None,
+    hooks: Hooks | None = None,
+    resolver: Resolver = resolve,
+) -> Opening[Server]:
+    """Serve ``"tcp://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``, or several of them.
+
+    Either ``server = await serve(...)`` or ``async with serve(...) as server``, which closes it. ``handler(stream)``
+    runs in a task for each connection; when it returns, its stream is closed gracefully; when it raises, that is logged
+    and the stream aborted. Port 0 is one free port for all addresses of its endpoint.
+
+    Raises:
+        ListenError: an address is taken or not allowed.
+        ResolveError: a host has no address.
+        AddressError: an endpoint cannot be understood, or not listened on.
+
+    """
+    parsed = parse_endpoints(endpoints)
+    chosen = options or SocketOptions()
+
+    async def open_server() -> Server:
+        listening = await open_listening(parsed, chosen, resolver)
+        return Server(
+            listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks()
+        )
+
+    return Opening(open_server)
+
+
+class Server:
+    """A running server. It owns its listening sockets and, until each ends, its connections."""
+
+    def __init__(
+        self,
+        listening: list[ListeningSocket],
+        handler: Callable[[Stream], Awaitable[object]],
+        options: SocketOptions,
+        timeouts: Timeouts,
+        limits: Limits,
+        hooks: Hooks,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listening = listening
+        self._options = options
+        self._timeouts = timeouts
+        self._limits = limits
+        self._max_connections = limits.max_connections or default_max_connections()
+        self._draining = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._state = ServerState.SERVING
+        self._connections = Connections(self._loop, handler, hooks, self._connection_ended)
+        self._acceptors = [Acceptor(self._loop, each.sock, self._accepted) for each in listening]
+        for acceptor in self._acceptors:
+            acceptor.start()
+
+    def __repr__(self) -> str:
+        addresses = ", ".join(map(str, self.addresses))
+        return f"<Server {addresses} {self._state.name} connections={len(self._connections)}>"
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses that are listened on; the ports are those that the system chose."""
+        return tuple(each.address for each in self._listening)
+
+    @property
+    def refused_options(self) -> tuple[RefusedOption, ...]:
+        """The options that the system refused or capped."""
+        return tuple(refused for each in self._listening for refused in each.refused)
+
+    @property
+    def state(self) -> ServerState:
+        """Serving, draining or closed."""
+        return self._state
+
+    @property
+    def connections(self) -> tuple[Stream, ...]:
+        """The streams that are open now."""
+        return self._connections.streams
+
+    def statistics(self) -> ServerStatistics:
+        """Return the counts so far."""
+        return ServerStatistics(
+            accepted=self._connections.accepted,
+            active=len(self._connections),
+            handler_errors=self._connections.errors,
+            aborted=self._connections.aborted,
+            accept_rests=sum(acceptor.rests for acceptor in self._acceptors),
+            max_connections=self._max_connections,
+        )
+
+    def _accepted(self, sock: socket.socket, peer: SockAddr) -> None:
+        prepare_accepted(sock, self._options)
+        stream = open_stream(self._loop, sock, peer, self._timeouts, self._limits, self._draining)
+        self._connections.start(stream)
+        if len(self._connections) >= self._max_connections:
+            self._stop_accepting()
+
+    def _connection_ended(self) -> None:
+        if self._state is ServerState.SERVING and len(self._connections) < self._max_connections:
+            for acceptor in self._acceptors:
+                acceptor.start()
+
+    def _stop_accepting(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+
+    def _stop_listening(self) -> None:
+        self._stop_accepting()
+        for each in self._listening:
+            each.close()
+
+    async def serve_forever(self, signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
+        """Return when the server is closed.
+
+        The first of ``signals`` drains, for at most ``timeouts.drain`` seconds; a second one aborts. Cancelled: the
+        server goes on, for whoever cancelled to close it.
+        """
+        drains: list[asyncio.Task[DrainResult]] = []
+
+        def on_signal() -> None:
+            if drains:
+                self._connections.abort()
+            else:
+                drains.append(self._loop.create_task(self.drain()))
+
+        with handled(signals, on_signal):
+            await self._closed.wait()
+
+    async def drain(self, deadline: float | None = None) -> DrainResult:
+        """Stop accepting, tell the handlers, wait ``deadline`` seconds (default: timeouts.drain), abort what is left.
+
+        Returns how many of the connections finished and how many were aborted. Cancelled: what is left is aborted.
+        """
+        deadline = self._timeouts.drain if deadline is None else deadline
+        if self._state is ServerState.SERVING:
+            self._state = ServerState.DRAINING
+            for acceptor in self._acceptors:
+                acceptor.accept_waiting(lambda: len(self._connections) < self._max_connections)
+            self._stop_listening()
+            self._draining.set()
+        total, before = len(self._connections), self._connections.aborted
+        try:
+            if self._connections.tasks:
+                await asyncio.wait(self._connections.tasks, timeout=deadline)
+        finally:
+            self._connections.abort()
+        await self._close()
+        aborted = self._connections.aborted - before
+        return DrainResult(finished=total - aborted, aborted=aborted)
+
+    async def aclose(self) -> None:
+        """Stop listening and abort every connection; ``drain`` is the gentle way. Idempotent."""
+        self._state = ServerState.DRAINING if self._state is ServerState.SERVING else self._state
+        self._stop_listening()
+        self._draining.set()
+        self._connections.abort()
+        await self._close()
+
+    async def _close(self) -> None:
+        tasks = [task for task in self._connections.tasks if task is not asyncio.current_task()]
+        if tasks:
+            _, running = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
+            for task in running:
+                logger.error("a handler goes on although it was cancelled: %r", task)
+        self._state = ServerState.CLOSED
+        self._closed.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()

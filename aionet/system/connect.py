@@ -1,0 +1,197 @@
+"""Connecting: one attempt, and the race between the addresses of a name (happy eyeballs, RFC 8305).
+
+The order and the schedule are wire/eyeballs.py's; here are the sockets and the clock. A socket that does not become the
+connection is closed, whatever happens: a loser, a failure, a cancelled attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from aionet.address import UnixAddress
+from aionet.errors import AddressError, ConnectError, ConnectTimeoutError
+from aionet.system.resolver import resolve
+from aionet.system.sockopts import prepare_connecting
+from aionet.system.wakeup import Wakeup
+from aionet.wire.eyeballs import Schedule, interleave
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aionet.address import Address, Endpoint, InetAddress
+    from aionet.options import SocketOptions, Timeouts
+    from aionet.system.resolver import Resolver
+
+__all__ = ["connect_first", "connect_one", "connect_to"]
+
+_IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
+# A Unix socket whose backlog is full answers EAGAIN, and nothing tells when there is room: ask again, less and less often.
+_FIRST_RETRY: Final = 0.001  # seconds
+_LAST_RETRY: Final = 0.05  # seconds
+
+
+async def connect_to(
+    endpoint: Endpoint,
+    *,
+    local: Endpoint | None,
+    options: SocketOptions,
+    timeouts: Timeouts,
+    resolver: Resolver = resolve,
+) -> socket.socket:
+    """Connect a stream socket to the first address of an endpoint that answers.
+
+    Cancelled: every socket that was opened on the way is closed.
+
+    Raises:
+        ConnectError: no address could be connected to; ``attempts`` holds each with its error.
+        ConnectTimeoutError: none answered within ``timeouts.connect``.
+        ResolveError: the host has no address.
+        AddressError: a scheme that cannot be connected to.
+
+    """
+    attempts: list[tuple[Address, OSError]] = []
+    try:
+        async with asyncio.timeout(timeouts.connect):
+            if endpoint.scheme == "unix":
+                address = UnixAddress(endpoint.path or "")
+                return await connect_first([address], [], options, None, attempts)
+            if endpoint.scheme == "fd":
+                return _adopt(endpoint.fd or 0)
+            if endpoint.scheme != "tcp":
+                message = f"connect to {endpoint}: expected tcp://host:port, unix:/path or fd://number"
+                raise AddressError(message)
+            addresses = await resolver(endpoint.host, endpoint.port or 0, type=socket.SOCK_STREAM)
+            bound = [] if local is None else await resolver(local.host, local.port or 0, type=socket.SOCK_STREAM)
+            return await connect_first(addresses, bound, options, timeouts.happy_eyeballs_delay, attempts)
+    except TimeoutError as exc:
+        if isinstance(exc, ConnectTimeoutError):
+            raise
+        message = f"connect to {endpoint}: no answer within {timeouts.connect:g} s{_list(attempts)}"
+        raise ConnectTimeoutError(errno.ETIMEDOUT, message, tuple(attempts)) from None
+    except _AllFailedError:
+        first = attempts[0][1]
+        message = f"connect to {endpoint}:{_list(attempts)}" if attempts else f"connect to {endpoint}: no address"
+        raise ConnectError(first.errno or errno.ECONNREFUSED, message, tuple(attempts)) from first
+
+
+class _AllFailedError(Exception):
+    """Every address was tried; the caller has the list."""
+
+
+def _list(attempts: Sequence[tuple[Address, OSError]]) -> str:
+    return ";".join(f" {address}: {error.strerror or error}" for address, error in attempts)
+
+
+async def connect_first(
+    addresses: Sequence[Address],
+    local: Sequence[InetAddress],
+    options: SocketOptions,
+    delay: float | None,
+    attempts: list[tuple[Address, OSError]],
+) -> socket.socket:
+    """Connect to the first of the addresses that answers, each tried ``delay`` seconds after the one before it.
+
+    ``delay`` None tries each only when the one before it has failed. The failures are added to ``attempts``.
+    """
+    schedule = Schedule(interleave(addresses))
+    running: dict[asyncio.Task[socket.socket], Address] = {}
+    starting = [schedule.next_attempt()]
+    try:
+        while True:
+            for address in filter(None, starting):
+                attempt = connect_one(address, local, options)
+                running[asyncio.create_task(attempt, name=f"connect to {address}")] = address
+            if not running:
+                raise _AllFailedError
+            timeout = delay if schedule.has_next else None
+            done, _ = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            starting = [] if done else [schedule.next_attempt()]
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    del running[task]
+                    return task.result()
+                address = running.pop(task)
+                if not isinstance(error, OSError):
+                    raise error
+                attempts.append((address, error))
+                starting.append(schedule.attempt_failed(address, error))
+    finally:
+        await _give_up(running)
+
+
+async def _give_up(running: dict[asyncio.Task[socket.socket], Address]) -> None:
+    for task in running:
+        task.cancel()
+        task.add_done_callback(_close_connected)
+    if running:
+        await asyncio.wait(running)
+
+
+def _close_connected(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+async def connect_one(address: Address, local: Sequence[InetAddress], options: SocketOptions) -> socket.socket:
+    """Connect a new socket to one address, from the local address of its family if any are given."""
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        prepare_connecting(sock, options)
+        if local:
+            mine = next((mine for mine in local if mine.family == address.family), None)
+            if mine is None:
+                raise OSError(errno.EAFNOSUPPORT, f"the local address {local[0]} is of another family")
+            sock.bind(mine.sockaddr)
+        await _connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _connect(sock: socket.socket, address: Address) -> None:
+    error = sock.connect_ex(address.sockaddr)
+    pause = _FIRST_RETRY
+    while error == errno.EAGAIN and isinstance(address, UnixAddress):
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LAST_RETRY)
+        error = sock.connect_ex(address.sockaddr)
+    if error in _IN_PROGRESS:
+        await _writable(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+    if sock.family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
+        # TCP lets a socket connect to itself when the kernel gives it the very port that it asks for (RFC 9293 3.5).
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens: the socket met itself")
+
+
+async def _writable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    connected = Wakeup(loop)
+    loop.add_writer(sock.fileno(), connected.wake)
+    try:
+        await connected
+    finally:
+        loop.remove_writer(sock.fileno())
+
+
+def _adopt(descriptor: int) -> socket.socket:
+    """Take over a connected socket that another program passed on."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError as exc:
+        raise ConnectError(exc.errno or errno.EBADF, f"connect to fd://{descriptor}: {exc.strerror}") from exc
+    try:
+        sock.getpeername()
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.detach()
+        raise ConnectError(exc.errno or errno.ENOTCONN, f"connect to fd://{descriptor}: {exc.strerror}") from exc
+    return sock

@@ -16,7 +16,6 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -181,16 +180,14 @@ static void bind_source(int fd) {
 
 static void open_connection(struct connection *connection) {
     int on = 1, family = options.address.any.sa_family;
-    connection->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    connection->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     check(connection->fd >= 0, "socket");
-    if (family == AF_INET) {
+    if (family == AF_INET && options.mode == ACCEPT)
+        bind_source(connection->fd); /* and no TCP_NODELAY: one message never waits for another */
+    else if (family == AF_INET)
         check(setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0, "TCP_NODELAY");
-        if (options.mode == ACCEPT)
-            bind_source(connection->fd);
-    }
-    /* Blocking: on this machine's own addresses the kernel connects at once, whether or not the server accepts yet. */
-    check(connect(connection->fd, &options.address.any, options.address_length) == 0, "connect");
-    check(fcntl(connection->fd, F_SETFL, O_NONBLOCK) == 0, "O_NONBLOCK");
+    int connected = connect(connection->fd, &options.address.any, options.address_length);
+    check(connected == 0 || errno == EINPROGRESS, "connect"); /* the first send waits for it, and has its error */
     watch(connection, EPOLL_CTL_ADD, false);
     next_message(connection);
     write_message(connection);

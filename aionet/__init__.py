@@ -30,7 +30,9 @@ from aionet.stream.listen import Listener, listen
 from aionet.stream.stream import Stream, StreamStatistics
 from aionet.system.loops import available_loops, current_loop_name, loop_factory, run
 from aionet.system.resolver import Resolver, resolve, reverse
+from aionet.system.sockets import AsyncSocket
 from aionet.system.sockopts import RefusedOption
+from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
 from aionet.transport.stream import StreamTransport
 
@@ -38,6 +40,7 @@ __all__ = [
     "Address",
     "AddressError",
     "AionetError",
+    "AsyncSocket",
     "BrokenStreamError",
     "BufferedProtocol",
     "BusyError",
@@ -76,6 +79,8 @@ __all__ = [
     "UnixAddress",
     "available_loops",
     "connect",
+    "create_connection",
+    "create_server",
     "current_loop_name",
     "listen",
     "loop_factory",

@@ -33,6 +33,8 @@ import socket
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aionet.address import Address
 
 __all__ = [
@@ -107,9 +109,28 @@ class ConnectError(AionetError, ConnectionError):
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.errno, str(self), self.attempts)
 
+    @classmethod
+    def of(cls, operation: str, attempts: Sequence[tuple[Address, OSError]]) -> Self:
+        """Build the error for an operation all of whose attempts failed."""
+        cause = attempts[0][1] if attempts else None
+        number = (cause and cause.errno) or errno.EADDRNOTAVAIL
+        error = cls(number, f"{operation}: {_listed(attempts) or 'no address'}", tuple(attempts))
+        error.__cause__ = cause
+        return error
+
 
 class ConnectTimeoutError(ConnectError, TimeoutError):
-    """The connect timeout passed before any address answered."""
+    """The connect timeout passed before any address answered; ``attempts`` are those that had failed by then."""
+
+    @classmethod
+    def after(cls, operation: str, seconds: float, attempts: Sequence[tuple[Address, OSError]]) -> Self:
+        """Build the error for an operation that took longer than it may."""
+        message = f"{operation}: no answer within {seconds:g} s"
+        return cls(errno.ETIMEDOUT, "; ".join(filter(None, (message, _listed(attempts)))), tuple(attempts))
+
+
+def _listed(attempts: Sequence[tuple[Address, OSError]]) -> str:
+    return "; ".join(f"{address}: {error.strerror or error}" for address, error in attempts)
 
 
 class ResolveError(AionetError, socket.gaierror):

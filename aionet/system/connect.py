@@ -58,32 +58,24 @@ async def connect_to(
         async with asyncio.timeout(timeouts.connect):
             if endpoint.scheme == "unix":
                 address = UnixAddress(endpoint.path or "")
-                return await connect_first([address], [], options, None, attempts)
-            if endpoint.scheme == "fd":
-                return _adopt(endpoint.fd or 0)
-            if endpoint.scheme != "tcp":
+                sock = await connect_first([address], [], options, None, attempts)
+            elif endpoint.scheme == "fd":
+                sock = _adopt(endpoint.fd or 0)
+            elif endpoint.scheme == "tcp":
+                addresses = await resolver(endpoint.host, endpoint.port or 0, type=socket.SOCK_STREAM)
+                bound = [] if local is None else await resolver(local.host, local.port or 0, type=socket.SOCK_STREAM)
+                delay = timeouts.happy_eyeballs_delay
+                sock = await connect_first(interleave(addresses), bound, options, delay, attempts)
+            else:
                 message = f"connect to {endpoint}: expected tcp://host:port, unix:/path or fd://number"
                 raise AddressError(message)
-            addresses = await resolver(endpoint.host, endpoint.port or 0, type=socket.SOCK_STREAM)
-            bound = [] if local is None else await resolver(local.host, local.port or 0, type=socket.SOCK_STREAM)
-            return await connect_first(addresses, bound, options, timeouts.happy_eyeballs_delay, attempts)
-    except TimeoutError as exc:
-        if isinstance(exc, ConnectTimeoutError):
-            raise
-        message = f"connect to {endpoint}: no answer within {timeouts.connect:g} s{_list(attempts)}"
-        raise ConnectTimeoutError(errno.ETIMEDOUT, message, tuple(attempts)) from None
-    except _AllFailedError:
-        first = attempts[0][1]
-        message = f"connect to {endpoint}:{_list(attempts)}" if attempts else f"connect to {endpoint}: no address"
-        raise ConnectError(first.errno or errno.ECONNREFUSED, message, tuple(attempts)) from first
-
-
-class _AllFailedError(Exception):
-    """Every address was tried; the caller has the list."""
-
-
-def _list(attempts: Sequence[tuple[Address, OSError]]) -> str:
-    return ";".join(f" {address}: {error.strerror or error}" for address, error in attempts)
+    except TimeoutError:
+        # Without a timeout, it is not ours: an attempt's own is in the list.
+        seconds = timeouts.connect or 0.0
+        raise ConnectTimeoutError.after(f"connect to {endpoint}", seconds, attempts) from None
+    if sock is None:
+        raise ConnectError.of(f"connect to {endpoint}", attempts)
+    return sock
 
 
 async def connect_first(
@@ -92,12 +84,13 @@ async def connect_first(
     options: SocketOptions,
     delay: float | None,
     attempts: list[tuple[Address, OSError]],
-) -> socket.socket:
-    """Connect to the first of the addresses that answers, each tried ``delay`` seconds after the one before it.
+) -> socket.socket | None:
+    """Connect to the first of the addresses that answers, in their order, each tried ``delay`` seconds after the one before it.
 
-    ``delay`` None tries each only when the one before it has failed. The failures are added to ``attempts``.
+    ``delay`` None tries each only when the one before it has failed. The failures are added to ``attempts``; None when
+    all have failed.
     """
-    schedule = Schedule(interleave(addresses))
+    schedule = Schedule(addresses)
     running: dict[asyncio.Task[socket.socket], Address] = {}
     starting = [schedule.next_attempt()]
     try:
@@ -106,7 +99,7 @@ async def connect_first(
                 attempt = connect_one(address, local, options)
                 running[asyncio.create_task(attempt, name=f"connect to {address}")] = address
             if not running:
-                raise _AllFailedError
+                return None
             timeout = delay if schedule.has_next else None
             done, _ = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             starting = [] if done else [schedule.next_attempt()]

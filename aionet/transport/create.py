@@ -1,0 +1,176 @@
+"""create_connection and create_server: the event loop's methods, over aionet's transports.
+
+The signatures are the loop's, and a Protocol written for the loop runs unchanged. What differs, on purpose: the addresses
+of a name race by default (RFC 8305), port 0 is one port for all addresses, and closing is aionet's (contract: the peer
+can read all that was sent).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aionet.errors import ConnectError
+from aionet.options import SocketOptions
+from aionet.system.connect import connect_first
+from aionet.system.resolver import resolve
+from aionet.transport.server import TransportServer, listening_sockets
+from aionet.transport.stream import StreamTransport
+from aionet.wire.eyeballs import interleave as interleaved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aionet.address import Address, InetAddress
+
+__all__ = ["create_connection", "create_server"]
+
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+_DELAY = 0.25  # seconds; RFC 8305 section 5
+
+
+async def create_connection(
+    protocol_factory: Callable[[], _P],
+    host: str | None = None,
+    port: int | str | None = None,
+    *,
+    ssl: None = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: socket.socket | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
+    happy_eyeballs_delay: float | None = _DELAY,
+    interleave: int | None = None,
+    all_errors: bool = False,
+) -> tuple[StreamTransport, _P]:
+    """Connect to a host, or take a connected socket; return the transport and the protocol.
+
+    ``happy_eyeballs_delay`` (seconds, default 0.25; None: one after the other) and ``interleave`` (0: the resolver's
+    order) are RFC 8305's. Cancelled: every socket that was opened on the way is closed, but for a ``sock`` that was given.
+
+    Raises:
+        ConnectError: no address could be connected to. With ``all_errors`` an ExceptionGroup of their errors instead.
+        ResolveError: the host has no address.
+        ValueError: arguments that exclude each other, or TLS, which this function does not offer yet.
+
+    Source: asyncio's loop.create_connection.
+
+    """
+    _refuse_tls("create_connection", ssl, server_hostname)
+    if sock is None:
+        if host is None and port is None:
+            message = "create_connection: neither host and port nor sock: expected one of them"
+            raise ValueError(message)
+        addresses = await _resolve(host, port, family, proto, flags)
+        local = [] if local_addr is None else await _resolve(*local_addr, family, proto, flags)
+        ordered = list(addresses) if interleave == 0 else interleaved(addresses)
+        sock = await _connect(ordered, local, happy_eyeballs_delay, all_errors=all_errors)
+    elif host is not None or port is not None:
+        message = "create_connection: both host and port and sock: expected one of them"
+        raise ValueError(message)
+    else:
+        check_stream_socket("create_connection", sock)
+        sock.setblocking(False)
+    try:
+        protocol = protocol_factory()
+        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol)
+    except BaseException:
+        sock.close()
+        raise
+    transport.start()
+    return transport, protocol
+
+
+async def _resolve(host: str | None, port: int | str | None, family: int, proto: int, flags: int) -> list[InetAddress]:
+    number = port if isinstance(port, int) else _service(port)
+    return await resolve(host, number, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+
+
+def _service(port: str | None) -> int:
+    """Return a service's port, as getaddrinfo takes it: a number, a name, or nothing."""
+    if not port:
+        return 0
+    return int(port) if port.isdigit() else socket.getservbyname(port)
+
+
+async def _connect(
+    ordered: list[Address], local: list[InetAddress], delay: float | None, *, all_errors: bool
+) -> socket.socket:
+    attempts: list[tuple[Address, OSError]] = []
+    sock = await connect_first(ordered, local, SocketOptions(), delay, attempts)
+    if sock is not None:
+        return sock
+    if all_errors:
+        group = "create_connection failed"
+        raise ExceptionGroup(group, [error for _, error in attempts])
+    raise ConnectError.of("create_connection", attempts)
+
+
+def check_stream_socket(function: str, sock: socket.socket) -> None:
+    """Refuse a socket that is no stream."""
+    if sock.type != socket.SOCK_STREAM:
+        message = f"{function}: sock={sock!r}: expected a stream socket"
+        raise ValueError(message)
+
+
+def _refuse_tls(function: str, ssl: object, server_hostname: str | None = None) -> None:
+    if ssl:
+        message = f"{function}: ssl={ssl!r}: TLS is not offered here yet"
+        raise ValueError(message)
+    if server_hostname is not None:
+        message = f"{function}: server_hostname={server_hostname!r}: expected only with ssl"
+        raise ValueError(message)
+
+
+async def create_server(
+    protocol_factory: Callable[[], asyncio.BaseProtocol],
+    host: str | Iterable[str] | None = None,
+    port: int | str | None = None,
+    *,
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    ssl: None = None,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+    keep_alive: bool | None = None,
+    start_serving: bool = True,
+) -> TransportServer:
+    """Listen on a host, several, or a listening socket; make a protocol for each connection.
+
+    Raises:
+        ListenError: an address is taken or not allowed.
+        ResolveError: a host has no address.
+        ValueError: arguments that exclude each other, or TLS, which this function does not offer yet.
+
+    Source: asyncio's loop.create_server.
+
+    """
+    _refuse_tls("create_server", ssl)
+    if sock is not None:
+        if host is not None or port is not None:
+            message = "create_server: both host and port and sock: expected one of them"
+            raise ValueError(message)
+        check_stream_socket("create_server", sock)
+        sockets = [sock]
+    elif host is None and port is None:
+        message = "create_server: neither host and port nor sock: expected one of them"
+        raise ValueError(message)
+    else:
+        hosts = [host or None] if host is None or isinstance(host, str) else list(host)
+        options = SocketOptions(
+            reuse_address=reuse_address,
+            reuse_port=bool(reuse_port),
+            keepalive=bool(keep_alive),
+            backlog=backlog,
+        )
+        sockets = await listening_sockets(hosts, _service(port) if not isinstance(port, int) else port, family, flags, options)
+    server = TransportServer(protocol_factory, sockets, backlog)
+    if start_serving:
+        await server.start_serving()
+    return server

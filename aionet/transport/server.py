@@ -1,0 +1,167 @@
+"""The server that create_server returns: asyncio.AbstractServer over aionet's accept loop and transports."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+from aionet.options import SocketOptions
+from aionet.system.listen import listen_on_addresses
+from aionet.system.resolver import resolve
+from aionet.system.sockopts import prepare_accepted
+from aionet.transport.acceptor import Acceptor
+from aionet.transport.stream import StreamTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aionet.system.types import SockAddr
+
+__all__ = ["TransportServer", "listening_sockets"]
+
+
+async def listening_sockets(
+    hosts: Iterable[str | None], port: int, family: int, flags: int, options: SocketOptions
+) -> list[socket.socket]:
+    """Listen on every address of the hosts; port 0 is one port for all of them."""
+    addresses = dict.fromkeys(
+        [
+            address
+            for host in hosts
+            for address in await resolve(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
+        ]
+    )
+    return [each.sock for each in listen_on_addresses(list(addresses), options)]
+
+
+class _ServedTransport(StreamTransport):
+    """A transport that its server knows for as long as it is connected."""
+
+    __slots__ = ("_server",)
+
+    def __init__(self, server: TransportServer, sock: socket.socket, peer: SockAddr, protocol: asyncio.BaseProtocol) -> None:
+        self._server = server
+        super().__init__(server.get_loop(), sock, protocol, peer=peer)
+
+    def _call_connection_lost(self) -> None:
+        super()._call_connection_lost()
+        self._server._detach(self)
+
+
+class TransportServer(asyncio.AbstractServer):
+    """Makes a transport and a protocol for each connection.
+
+    ``close`` stops listening; connections go on. ``wait_closed`` returns when it is closed and the last connection has
+    ended, on every Python version: ``close_clients`` and ``abort_clients`` end those that do not end by themselves.
+    """
+
+    def __init__(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], sockets: list[socket.socket], backlog: int
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._protocol_factory = protocol_factory
+        self._sockets = sockets
+        self._backlog = backlog
+        self._acceptors: list[Acceptor] = []
+        self._transports: set[_ServedTransport] = set()
+        self._closed = False
+        self._ended = asyncio.Event()
+        self._forever: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<TransportServer sockets={self.sockets!r}>"
+
+    @property
+    def sockets(self) -> tuple[asyncio.trsock.TransportSocket, ...]:
+        """The listening sockets; none after close."""
+        return () if self._closed else tuple(asyncio.trsock.TransportSocket(sock) for sock in self._sockets)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the server's event loop."""
+        return self._loop
+
+    def is_serving(self) -> bool:
+        """Whether connections are being accepted."""
+        return bool(self._acceptors)
+
+    async def start_serving(self) -> None:
+        """Accept connections. Idempotent."""
+        if self._acceptors or self._closed:
+            return
+        for sock in self._sockets:
+            sock.setblocking(False)
+            sock.listen(self._backlog)
+            acceptor = Acceptor(self._loop, sock, self._accepted)
+            acceptor.start()
+            self._acceptors.append(acceptor)
+
+    def _accepted(self, sock: socket.socket, peer: SockAddr) -> None:
+        prepare_accepted(sock, SocketOptions())
+        try:
+            transport = _ServedTransport(self, sock, peer, self._protocol_factory())
+        except Exception as exc:  # noqa: BLE001 - a factory's mistake ends its connection, not the server
+            sock.close()
+            self._loop.call_exception_handler({"message": "the protocol factory raised", "exception": exc})
+            return
+        self._transports.add(transport)
+        transport.start()
+
+    def _detach(self, transport: _ServedTransport) -> None:
+        self._transports.discard(transport)
+        self._check_ended()
+
+    def _check_ended(self) -> None:
+        if self._closed and not self._transports:
+            self._ended.set()
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled, or until somebody closes the server; then it is closed.
+
+        Raises:
+            RuntimeError: it is closed already, or serves forever already.
+
+        """
+        if self._closed or self._forever is not None:
+            message = f"serve_forever: {self!r} is {'closed' if self._closed else 'served by another task'}"
+            raise RuntimeError(message)
+        await self.start_serving()
+        self._forever = self._loop.create_future()
+        try:
+            await self._forever
+        finally:
+            self._forever = None
+            self.close()
+            await self.wait_closed()
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        self._acceptors.clear()
+        for sock in self._sockets:
+            sock.close()
+        if self._forever is not None and not self._forever.done():
+            self._forever.cancel()
+        self._check_ended()
+
+    def close_clients(self) -> None:
+        """Close every connection gracefully."""
+        for transport in tuple(self._transports):
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Abort every connection."""
+        for transport in tuple(self._transports):
+            transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Return when the server is closed and its last connection has ended."""
+        await self._ended.wait()
+
+    async def __aexit__(self, *exc: Any) -> None:  # noqa: ANN401 - AbstractServer's signature
+        self.close()
+        await self.wait_closed()

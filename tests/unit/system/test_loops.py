@@ -16,6 +16,13 @@ async def name_of_the_loop() -> str:
     return current_loop_name()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def libuv_has_its_pipe() -> None:
+    """Run uvloop once: the first time it opens a pipe for signals, which stays open as long as the process lives."""
+    for name in available_loops():
+        run(name_of_the_loop(), loop=name)
+
+
 @pytest.fixture
 def no_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)

@@ -37,7 +37,7 @@ class SlowDNS:
 
     def __init__(self) -> None:
         self.released = threading.Event()
-        self.all_threads_are_busy = threading.Event()
+        self._all_threads_are_busy = threading.Event()
         self.hosts: list[str] = []
         self.threads: set[str] = set()
 
@@ -46,9 +46,18 @@ class SlowDNS:
         self.hosts.append(host)
         self.threads.add(threading.current_thread().name)
         if len(self.hosts) == THREADS:
-            self.all_threads_are_busy.set()
+            self._all_threads_are_busy.set()
         self.released.wait()
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def all_threads_are_busy(self) -> None:
+        """Wait, in the default executor, until as many lookups as there are threads have begun."""
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.to_thread(self._all_threads_are_busy.wait)
+        except TimeoutError:
+            self.released.set()  # lookups in the default executor would keep the loop from ever closing
+            raise
 
 
 @pytest.fixture
@@ -164,7 +173,7 @@ async def test_slow_dns_takes_no_thread_of_the_default_executor(slow_dns: SlowDN
     # More than the pool and the default executor have together.
     lookups = [asyncio.create_task(resolve(f"slow{number}.test", 80)) for number in range(64)]
     loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, slow_dns.all_threads_are_busy.wait)
+    await slow_dns.all_threads_are_busy()
     assert await loop.run_in_executor(None, lambda: "not starved") == "not starved"
     assert await resolve("127.0.0.1", 80) == [InetAddress("127.0.0.1", 80)]
     assert not any(lookup.done() for lookup in lookups)
@@ -174,7 +183,7 @@ async def test_slow_dns_takes_no_thread_of_the_default_executor(slow_dns: SlowDN
 
 async def test_the_threads_are_few_and_say_what_they_are_for(slow_dns: SlowDNS) -> None:
     lookups = [asyncio.create_task(resolve(f"slow{number}.test", 80)) for number in range(2 * THREADS)]
-    await asyncio.to_thread(slow_dns.all_threads_are_busy.wait)
+    await slow_dns.all_threads_are_busy()
     assert len(slow_dns.hosts) == len(slow_dns.threads) == THREADS
     assert all(name.startswith("aionet-resolver") for name in slow_dns.threads)
     slow_dns.released.set()
@@ -183,7 +192,7 @@ async def test_the_threads_are_few_and_say_what_they_are_for(slow_dns: SlowDNS) 
 
 async def test_a_cancelled_lookup_ends_at_once_and_one_that_waits_is_never_made(slow_dns: SlowDNS) -> None:
     lookups = [asyncio.create_task(resolve(f"slow{number}.test", 80)) for number in range(THREADS)]
-    await asyncio.to_thread(slow_dns.all_threads_are_busy.wait)
+    await slow_dns.all_threads_are_busy()
     waiting = asyncio.create_task(resolve("waiting.test", 80))
     await asyncio.sleep(0)
     for task in (waiting, lookups[0]):

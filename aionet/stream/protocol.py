@@ -25,8 +25,10 @@ __all__ = ["StreamProtocol"]
 class StreamProtocol(Protocol):
     """Gathers what arrives and resumes those who wait for it.
 
-    ``needed`` is how many bytes the receiver waits for: it sleeps through what is less. Reading pauses above ``limit``
-    bytes that nobody has taken, unless the receiver needs more than that.
+    ``needed`` is how many bytes the receiver waits for, 0 while nobody receives: a receiver sleeps through what is less.
+    The common receiver waits for any bytes while there are none (``needed`` is 1): it is handed the chunk as it came,
+    in ``chunk``, and the buffer is not touched. Reading pauses above ``limit`` bytes that nobody has taken, unless the
+    receiver needs more than that.
     """
 
     __slots__ = (
@@ -41,28 +43,24 @@ class StreamProtocol(Protocol):
         "needed",
         "paused",
         "readable",
-        "receiving",
         "stalled_since",
         "transport",
-        "waiting",
         "writers",
     )
 
     transport: StreamTransport
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+        self._loop = loop
         self.buffer = ReceiveBuffer()
         self.chunk: bytes | None = None
         self.limit = limit
-        self.needed = 1
-        self.waiting = False  # ... one that takes any number of bytes, and there are none
-        self.receiving = False  # a task is inside a receiving operation
+        self.needed = 0
         self.paused = False
-        self.ended = False  # nothing more will arrive
+        self.ended = False  # nothing more will arrive, or nobody wants it
         self.eof = False  # because the peer has sent its end
         self.failure: AionetError | None = None  # why aionet itself gave the connection up
         self.stalled_since: float | None = None  # the loop's time when the write queue rose above high water
-        self._loop = loop
         self.readable = Wakeup(loop)
         self.writers = WaitQueue(loop)  # those above high water
         self.closed = WaitQueue(loop)  # those in aclose
@@ -72,14 +70,13 @@ class StreamProtocol(Protocol):
         self.transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Keep it, and resume the receiver if that is enough."""
-        if self.waiting:
-            # The common case: handed over without a stop in the buffer.
+        """Hand it to the receiver, or keep it."""
+        if self.needed == 1:
             self.chunk = data
             self.readable.wake()
             if self.chunk is None:
                 return
-            self.chunk = None  # cancelled in this very turn
+            self.chunk = None  # the receiver was cancelled in this very turn
         buffer = self.buffer
         buffer.append(data)
         if buffer.size >= self.needed:
@@ -114,3 +111,10 @@ class StreamProtocol(Protocol):
         self.readable.wake()
         self.writers.wake_all()
         self.closed.wake_all()
+
+    def abandon(self) -> None:
+        """The user has closed the stream: drop what was received, and tell those who wait, in the loop's next turn."""
+        self.ended = True
+        self.buffer.clear()
+        self.readable.wake_soon()
+        self.writers.wake_all_soon()

@@ -121,22 +121,21 @@ class Stream:
 
         """
         protocol = self._protocol
-        if protocol.receiving:
+        if protocol.needed:
             raise self._busy("recv")
-        buffer = protocol.buffer
         if max_bytes < 1:
             message = f"recv: max_bytes={max_bytes!r}: expected at least 1"
             raise ValueError(message)
-        if buffer.size:
+        if protocol.buffer.size:
             self._budget -= 1
             if self._budget < 0:
                 await self._let_others_run()
-        elif not protocol.ended and not self._closed:
-            protocol.receiving = protocol.waiting = True
+        elif not protocol.ended:
+            protocol.needed = 1
             try:
                 await protocol.readable
             finally:
-                protocol.receiving = protocol.waiting = False
+                protocol.needed = 0
         return self._arrived("recv", max_bytes)
 
     async def recv_into(self, buffer: bytearray | memoryview) -> int:
@@ -158,11 +157,11 @@ class Stream:
             return count
         if protocol.ended:
             return len(self._no_more("recv_into"))
-        protocol.receiving = True
+        protocol.needed = 1
         try:
             count = await self._transport.receive_into(target, protocol.readable)
         finally:
-            protocol.receiving = False
+            protocol.needed = 0
         return count or len(self._no_more("recv_into"))
 
     async def recv_exactly(self, count: int) -> bytes:
@@ -227,7 +226,7 @@ class Stream:
         """
         protocol = self._protocol
         buffer = protocol.buffer
-        if not protocol.receiving and self._budget > 0 and buffer.size:
+        if not protocol.needed and self._budget > 0 and buffer.size:
             end = buffer.find(b"\n")
             if 0 < end <= max_bytes:
                 self._budget -= 1
@@ -244,27 +243,27 @@ class Stream:
 
     async def __anext__(self) -> bytes:
         protocol = self._protocol
-        if protocol.buffer.size or protocol.receiving or protocol.ended or self._closed:
+        if protocol.buffer.size or protocol.needed or protocol.ended:
             data = await self.recv()
         else:
             # What recv would do, without a second coroutine for each message.
-            protocol.receiving = protocol.waiting = True
+            protocol.needed = 1
             try:
                 await protocol.readable
             finally:
-                protocol.receiving = protocol.waiting = False
-            data = protocol.chunk
-            if data is None:
-                data = self._arrived("recv", _RECV_SIZE)
-            else:
+                protocol.needed = 0
+            chunk = protocol.chunk
+            if chunk is not None:
                 protocol.chunk = None
+                return chunk
+            data = self._arrived("recv", _RECV_SIZE)
         if data:
             return data
         raise StopAsyncIteration
 
     async def _ready(self, operation: str) -> None:
         """Begin a receiving operation."""
-        if self._protocol.receiving:
+        if self._protocol.needed:
             raise self._busy(operation)
         if self._closed:
             raise ClosedStreamError.of(operation, self._ends("<-"))
@@ -317,15 +316,16 @@ class Stream:
         protocol = self._protocol
         if protocol.ended:
             return
-        protocol.receiving = True
         protocol.needed = count
         try:
             if protocol.paused:
                 protocol.resume()
             await protocol.readable
         finally:
-            protocol.receiving = False
-            protocol.needed = 1
+            protocol.needed = 0
+        if protocol.chunk is not None:
+            protocol.buffer.append(protocol.chunk)
+            protocol.chunk = None
 
     def _arrived(self, operation: str, max_bytes: int) -> bytes:
         """Take what has arrived, or say why nothing has."""
@@ -417,14 +417,13 @@ class Stream:
 
     async def _flushed(self, operation: str) -> None:
         if self._transport.get_write_buffer_size():
-            # A future of the loop's own: whoever cancels this wait leaves a callback behind that finds it done.
-            flushed = asyncio.get_running_loop().create_future()
-            self._transport.call_when_flushed(lambda: flushed.done() or flushed.set_result(None))
-            await flushed
+            flushed = asyncio.Event()
+            self._transport.call_when_flushed(flushed.set)
+            await flushed.wait()
         self._raise_if_over(operation)
 
     async def _below_high_water(self, operation: str) -> None:
-        if self._transport.is_writing_paused():
+        if self._transport.must_wait():
             await self._protocol.writers.wait()
         else:
             await asyncio.sleep(0)  # the kernel keeps up; the other tasks must, too
@@ -450,12 +449,8 @@ class Stream:
 
     def _close_with(self, close: Callable[[], None]) -> None:
         self._closed = True
-        protocol = self._protocol
-        protocol.buffer.clear()
         close()
-        # Those who wait are told by a turn of the loop: a task that runs must not resume another.
-        protocol.readable.wake_soon()
-        protocol.writers.wake_all_soon()
+        self._protocol.abandon()
 
     def _fail(self, failure: AionetError) -> None:
         """Abort for a reason of aionet's own, which everybody who uses the stream is told."""
@@ -514,8 +509,13 @@ class Stream:
     # --- errors -------------------------------------------------------------------------------------------------------
 
     async def _let_others_run(self) -> None:
+        """Let the loop come round once, as a receiver that needs more than there will be: a second one is refused."""
         self._budget = _BUDGET
-        await asyncio.sleep(0)
+        self._protocol.needed = sys.maxsize
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._protocol.needed = 0
 
     def _ends(self, arrow: str) -> str:
         return ends(self._transport, arrow)

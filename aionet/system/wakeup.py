@@ -20,11 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from contextvars import Context
 
 __all__ = ["WaitQueue", "Wakeup"]
@@ -46,9 +45,9 @@ class Wakeup:
         self.get_loop = itertools.repeat(loop).__next__
         self.result = bool
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
-        return iter(self._once)
+        return iter(self._once)  # type: ignore[return-value] - an iterator is all that await needs
 
     @property
     def waiting(self) -> bool:
@@ -101,7 +100,7 @@ class WaitQueue:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[Wakeup] = deque()
+        self._waiting: dict[Wakeup, None] = {}  # in the order of coming
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -109,18 +108,18 @@ class WaitQueue:
     async def wait(self) -> None:
         """Wait for the event. Cancelling leaves the queue as if the task had never come."""
         wakeup = Wakeup(self._loop)
-        self._waiting.append(wakeup)
+        self._waiting[wakeup] = None
         try:
             await wakeup
         finally:
             # Whoever resumed it has taken it out; a cancel has not.
-            if wakeup in self._waiting:
-                self._waiting.remove(wakeup)
+            self._waiting.pop(wakeup, None)
 
     def wake_first(self) -> bool:
         """Resume the first waiter now; say whether there was one. Only from a callback of the loop."""
         while self._waiting:
-            wakeup = self._waiting.popleft()
+            wakeup = next(iter(self._waiting))
+            del self._waiting[wakeup]
             if wakeup.waiting:  # one that was cancelled in this turn has left in all but name
                 wakeup.wake()
                 return True
@@ -128,12 +127,12 @@ class WaitQueue:
 
     def wake_all(self) -> None:
         """Resume all who wait now, not those who come meanwhile. Only from a callback of the loop."""
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting = self._waiting, {}
         for wakeup in waiting:
             wakeup.wake()
 
     def wake_all_soon(self) -> None:
         """Resume all who wait now in the loop's next turn."""
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting = self._waiting, {}
         for wakeup in waiting:
             wakeup.wake_soon()

@@ -50,7 +50,8 @@ class WriteQueue:
     __slots__ = ("_items", "high", "low", "paused", "size")
 
     def __init__(self, high: int, low: int) -> None:
-        self._items: deque[bytes | memoryview | FileRegion] = deque()
+        # Made when it is needed: an empty deque is 600 bytes, and most connections never queue.
+        self._items: deque[bytes | memoryview | FileRegion] | None = None
         self.size = 0
         self.high = high
         self.low = low
@@ -58,13 +59,15 @@ class WriteQueue:
 
     def append(self, item: bytes | memoryview | FileRegion) -> None:
         """Queue an item that is not empty: an empty one would never be seen to leave."""
+        if self._items is None:
+            self._items = deque()
         self._items.append(item)
         self.size += len(item)
 
     def head(self) -> list[bytes | memoryview] | FileRegion:
         """Return what one system call can take: a file region, or the buffers up to the next one."""
         buffers: list[bytes | memoryview] = []
-        for item in self._items:
+        for item in self._items or ():
             if isinstance(item, FileRegion):
                 return buffers or item
             buffers.append(item)
@@ -76,7 +79,7 @@ class WriteQueue:
         """Forget the first ``sent`` bytes."""
         self.size -= sent
         items = self._items
-        while sent:
+        while sent and items:
             first = items[0]
             if sent < len(first):
                 if isinstance(first, FileRegion):
@@ -85,21 +88,23 @@ class WriteQueue:
                     items[0] = memoryview(first)[sent:]
                 return
             sent -= len(first)
-            self._pop(len(first))
+            self._pop(items, len(first))
 
     def end_region(self) -> None:
         """Drop the rest of the file region in front: its file is shorter than it was."""
-        self.size -= len(self._items[0])
-        self._pop(0)
+        if self._items:
+            self.size -= len(self._items[0])
+            self._pop(self._items, 0)
 
     def clear(self) -> None:
         """Drop everything."""
         while self._items:
-            self._pop(0)
+            self._pop(self._items, 0)
         self.size = 0
 
-    def _pop(self, sent: int) -> None:
-        item = self._items.popleft()
+    @staticmethod
+    def _pop(items: deque[bytes | memoryview | FileRegion], sent: int) -> None:
+        item = items.popleft()
         if isinstance(item, FileRegion):
             item.advance(sent)
             item.done()

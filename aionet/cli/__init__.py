@@ -1,0 +1,1 @@
+"""The command line: what the extra ``cli`` (click and rich) adds."""

@@ -1,0 +1,22 @@
+"""The command ``aionet`` and its subcommands: each is a click command in a module of its own, added here."""
+
+from __future__ import annotations
+
+import click
+
+from aionet.cli.demo.command import demo
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="aionet", message="%(package)s %(version)s")
+def main() -> None:
+    """Networking for asyncio, from the command line.
+
+    Every command ends with status 0 when it did what it was asked, 1 when something failed, 2 when it was called
+    wrongly or a library is missing, and 130 after Ctrl-C.
+    """
+
+
+main.add_command(demo)

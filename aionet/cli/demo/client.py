@@ -1,0 +1,159 @@
+"""The load generator, alone in its process: many connections, each of which sends a message and waits for its echo.
+
+It is the same for every server, and lean, since it shares the machine with the server: plain sockets, epoll, one
+reading of the clock a message. ``python -m aionet.cli.demo.client 127.0.0.1 8000 --connections 10 --size 1000 ...``
+connects, warms up, says that it is ready as a line of JSON, waits for a line on stdin, measures, and says what it
+found. Between the warm-up and the end of the measurement no message is under way that is not counted, so that whoever
+started it can put the server's CPU time against the number of messages exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import select
+import socket
+import sys
+import time
+from array import array
+from collections import Counter
+from typing import Final
+
+from aionet.cli.demo.child import pin, say
+
+_PATIENCE: Final = 10.0  # seconds without any reply, after which the server is taken for dead
+
+# Larger reads allocate more than malloc keeps at hand, and bring no more at a time over loopback.
+_READ_SIZE: Final = 64 * 1024
+
+_WRITABLE_ONLY: Final = select.EPOLLOUT
+
+
+class LoadError(Exception):
+    """The server does not echo."""
+
+
+class Connection:
+    """One client: at most one message under way, whole and unchanged, there and back."""
+
+    __slots__ = ("_epoll", "_payload", "_received", "_sock", "_unsent", "sent_at")
+
+    def __init__(self, sock: socket.socket, payload: bytes, epoll: select.epoll) -> None:
+        self._sock = sock
+        self._payload = payload
+        self._epoll = epoll
+        self._received = 0
+        self._unsent = memoryview(b"")
+        self.sent_at = 0  # ns
+
+    def send(self, now: int) -> None:
+        """Send the next message, as much of it as the socket takes at once."""
+        self.sent_at = now
+        self._received = 0
+        sent = self._sock.send(self._payload)
+        if sent < len(self._payload):
+            self._unsent = memoryview(self._payload)[sent:]
+            self._epoll.modify(self._sock, select.EPOLLIN | select.EPOLLOUT)
+
+    def send_rest(self) -> None:
+        """Send more of a message that the socket did not take whole."""
+        self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        if not self._unsent:
+            self._epoll.modify(self._sock, select.EPOLLIN)
+
+    def receive(self) -> bool:
+        """Receive what there is of the reply; return whether it is all there."""
+        payload = self._payload
+        data = self._sock.recv(_READ_SIZE)
+        if not data:
+            raise LoadError("the server closed a connection")
+        if not payload.startswith(data, self._received):
+            raise LoadError("the server sent back something else than it was sent")
+        self._received += len(data)
+        return self._received == len(payload)
+
+
+class Load:
+    """The connections and what waits for them."""
+
+    def __init__(self, address: tuple[str, int], connections: int, size: int) -> None:
+        self._exit = contextlib.ExitStack()
+        self._epoll = self._exit.enter_context(select.epoll())
+        self._connections: dict[int, Connection] = {}
+        payload = os.urandom(size)
+        for _ in range(connections):
+            sock = self._exit.enter_context(socket.create_connection(address, _PATIENCE))
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._epoll.register(sock, select.EPOLLIN)
+            self._connections[sock.fileno()] = Connection(sock, payload, self._epoll)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._exit.close()
+
+    def drive(self, seconds: float) -> array[int]:
+        """Keep every connection busy for so long, wait for the last replies, and return each message's ns."""
+        connections, poll, clock = self._connections, self._epoll.poll, time.perf_counter_ns
+        latencies = array("q")
+        record = latencies.append
+        now = clock()
+        end = now + int(seconds * 1e9)
+        for connection in connections.values():
+            connection.send(now)
+        busy = len(connections)
+        while busy:
+            ready = poll(_PATIENCE)
+            if not ready:
+                raise LoadError(f"no reply from the server for {_PATIENCE:g} s")
+            for fd, events in ready:
+                connection = connections[fd]
+                if events & select.EPOLLOUT:
+                    connection.send_rest()
+                if events != _WRITABLE_ONLY and connection.receive():
+                    now = clock()
+                    record(now - connection.sent_at)
+                    if now < end:
+                        connection.send(now)
+                    else:
+                        busy -= 1
+        return latencies
+
+
+def _measure(load: Load, seconds: float) -> None:
+    cpu, began = time.process_time(), time.perf_counter()
+    latencies = load.drive(seconds)
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    say(
+        messages=len(latencies),
+        seconds=took,
+        cpu=cpu,
+        latencies_us=sorted(Counter(latency // 1000 for latency in latencies).items()),
+    )
+
+
+def main() -> None:
+    """Read the command line and drive the server."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--warmup", type=float, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--core", type=int)
+    arguments = parser.parse_args()
+    pin(arguments.core)
+    try:
+        with contextlib.closing(Load((arguments.host, arguments.port), arguments.connections, arguments.size)) as load:
+            load.drive(arguments.warmup)
+            say(ready=True)
+            if sys.stdin.readline():
+                _measure(load, arguments.seconds)
+    except (LoadError, OSError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

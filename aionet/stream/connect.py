@@ -63,7 +63,11 @@ async def _connect(
     resolver: Resolver,
 ) -> Stream:
     sock = await connect_to(endpoint, local=local, options=options, timeouts=timeouts, resolver=resolver)
-    return open_stream(asyncio.get_running_loop(), sock, None, timeouts, limits)
+    try:
+        peer = sock.getpeername()  # now: after a reset the system no longer says, and errors have to
+    except OSError:
+        peer = None
+    return open_stream(asyncio.get_running_loop(), sock, peer, timeouts, limits)
 
 
 def open_stream(

@@ -17,6 +17,7 @@ from aionet.wire.lifecycle import State
 
 if TYPE_CHECKING:
     from aionet.stream.protocol import StreamProtocol
+    from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
 
 __all__ = ["broken", "ends", "failure_of"]
@@ -25,8 +26,12 @@ __all__ = ["broken", "ends", "failure_of"]
 def ends(transport: StreamTransport, arrow: str) -> str:
     """Name both ends of a connection, ours first."""
     family = transport.family
-    local = from_sockaddr(family, transport.local_sockaddr)
-    return f"{local} {arrow} {from_sockaddr(family, transport.peer_sockaddr)}"
+    return f"{_name(family, transport.local_sockaddr)} {arrow} {_name(family, transport.peer_sockaddr)}"
+
+
+def _name(family: int, sockaddr: SockAddr | None) -> str:
+    # Once the peer has reset, the system no longer tells who it was: not where it has not been asked before.
+    return "(unknown)" if sockaddr is None else str(from_sockaddr(family, sockaddr))
 
 
 def broken(operation: str, transport: StreamTransport, cause: OSError) -> BrokenStreamError:

@@ -174,7 +174,7 @@ class IncompleteReadError(ProtocolError, asyncio.IncompleteReadError):
         self.partial = partial
         self.expected = expected
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int | None]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int | None]]:
         return type(self), (str(self), self.partial, self.expected)
 
 

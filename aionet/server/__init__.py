@@ -1,0 +1,1 @@
+"""Servers: a handler for each connection, limits, and draining."""

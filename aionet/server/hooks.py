@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
-from aionet.stream.stream import Stream
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aionet.stream.stream import Stream
 
 __all__ = ["Hooks", "ServerStatistics"]
 

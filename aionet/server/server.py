@@ -1,7 +1,7 @@
 """Server: accepts on one or several endpoints and runs a handler for each connection.
 
-starting -> serving -> draining -> closed. Draining loses nothing that it need not: what waits in the backlog is accepted
-first, then the listening sockets close, the handlers are told (``stream.draining``) and have until the deadline.
+serving -> draining -> closed. Draining loses nothing that it need not: what waits in the backlog is accepted, then the
+listening sockets close, the handlers are told (``stream.draining``) and have until the deadline.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ def serve(
 
     async def open_server() -> Server:
         listening = await open_listening(parsed, chosen, resolver)
-        return Server(
-            listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks()
-        )
+        return Server(listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks())
 
     return Opening(open_server)
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 __all__ = ["handled"]
 
 
 @contextmanager
-def handled(signals: Iterable[signal.Signals], callback: Callable[[], None]) -> Iterator[None]:
+def handled(signals: Iterable[signal.Signals], callback: Callable[[], None]) -> Generator[None]:
     """Call ``callback`` for each of the signals; put the former handlers back afterwards.
 
     Outside the main thread, where Python delivers no signals, it does nothing.

@@ -1,0 +1,1 @@
+"""Async and await over transports: streams, connecting and listening."""

@@ -88,7 +88,17 @@ def listen(
 class Listener:
     """Accepts connections, one for each ``accept``; those nobody accepts wait in the kernel's backlog."""
 
-    __slots__ = ("_acceptors", "_accepted", "_closed", "_limits", "_listening", "_loop", "_options", "_timeouts", "_waiting")
+    __slots__ = (
+        "_accepted",
+        "_acceptors",
+        "_closed",
+        "_limits",
+        "_listening",
+        "_loop",
+        "_options",
+        "_timeouts",
+        "_waiting",
+    )
 
     def __init__(
         self, listening: list[ListeningSocket], options: SocketOptions, timeouts: Timeouts, limits: Limits

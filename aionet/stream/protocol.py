@@ -25,7 +25,7 @@ __all__ = ["StreamProtocol"]
 class StreamProtocol(Protocol):
     """Gathers what arrives and resumes those who wait for it.
 
-    ``needed`` is how many bytes the receiver waits for, 0 while nobody receives: a receiver sleeps through what is less.
+    ``needed`` is how many bytes a receiver waits for, 0 while there is none; it sleeps through what is less.
     The common receiver waits for any bytes while there are none (``needed`` is 1): it is handed the chunk as it came,
     in ``chunk``, and the buffer is not touched. Reading pauses above ``limit`` bytes that nobody has taken, unless the
     receiver needs more than that.
@@ -74,7 +74,7 @@ class StreamProtocol(Protocol):
         if self.needed == 1:
             self.chunk = data
             self.readable.wake()
-            if self.chunk is None:
+            if self.chunk is None:  # pyright: ignore[reportUnnecessaryComparison] - the receiver has taken it
                 return
             self.chunk = None  # the receiver was cancelled in this very turn
         buffer = self.buffer
@@ -105,7 +105,7 @@ class StreamProtocol(Protocol):
         self.stalled_since = None
         self.writers.wake_all()
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Resume everybody: it is over."""
         self.ended = True
         self.readable.wake()

@@ -13,7 +13,7 @@ from aionet.wire.flow import FileRegion
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from aionet.stream.stream import Stream
+    from aionet.stream.sending import SendingStream
     from aionet.transport.stream import StreamTransport
 
 __all__ = ["send_file"]
@@ -22,7 +22,9 @@ _PIECE: Final = 256 * 1024
 
 
 async def send_file(
-    stream: Stream, transport: StreamTransport, file: BinaryIO, offset: int, count: int | None
+    stream: SendingStream, transport: StreamTransport, file: BinaryIO, offset: int, count: int | None
+) -> int:
+    stream: SendingStream, transport: StreamTransport, file: BinaryIO, offset: int, count: int | None
 ) -> int:
     """Do what Stream.sendfile says."""
     if offset < 0 or (count is not None and count < 0):
@@ -73,7 +75,7 @@ async def _send_region(transport: StreamTransport, descriptor: int, offset: int,
     return region.sent
 
 
-async def _send_pieces(stream: Stream, file: BinaryIO, offset: int, count: int | None) -> int:
+async def _send_pieces(stream: SendingStream, file: BinaryIO, offset: int, count: int | None) -> int:
     if offset:
         file.seek(offset)
     sent = 0

@@ -76,9 +76,9 @@ class _Watch:
 
     def _late(self, now: float) -> str | None:
         timeouts = self._timeouts
-        if timeouts.first_bytes is not None and not self._transport.bytes_read:
-            if now - self._began >= timeouts.first_bytes:
-                return f"no byte within {timeouts.first_bytes:g} s"
+        silent = not self._transport.bytes_read
+        if silent and timeouts.first_bytes is not None and now - self._began >= timeouts.first_bytes:
+            return f"no byte within {timeouts.first_bytes:g} s"
         if timeouts.idle is not None and now - self._active >= timeouts.idle:
             return f"idle for {timeouts.idle:g} s"
         stalled = self._protocol.stalled_since

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["connect_first", "connect_one", "connect_to"]
 
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
-# A Unix socket whose backlog is full answers EAGAIN, and nothing tells when there is room: ask again, less and less often.
+# A Unix socket whose backlog is full answers EAGAIN, and nothing tells when there is room: ask again, ever less often.
 _FIRST_RETRY: Final = 0.001  # seconds
 _LAST_RETRY: Final = 0.05  # seconds
 
@@ -85,7 +85,7 @@ async def connect_first(
     delay: float | None,
     attempts: list[tuple[Address, OSError]],
 ) -> socket.socket | None:
-    """Connect to the first of the addresses that answers, in their order, each tried ``delay`` seconds after the one before it.
+    """Connect to the first of the addresses that answers, each tried ``delay`` seconds after the one before it.
 
     ``delay`` None tries each only when the one before it has failed. The failures are added to ``attempts``; None when
     all have failed.
@@ -95,9 +95,10 @@ async def connect_first(
     starting = [schedule.next_attempt()]
     try:
         while True:
-            for address in filter(None, starting):
-                attempt = connect_one(address, local, options)
-                running[asyncio.create_task(attempt, name=f"connect to {address}")] = address
+            for address in starting:
+                if address is not None:
+                    attempt = connect_one(address, local, options)
+                    running[asyncio.create_task(attempt, name=f"connect to {address}")] = address
             if not running:
                 return None
             timeout = delay if schedule.has_next else None

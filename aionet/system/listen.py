@@ -16,6 +16,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aionet.address import InetAddress, UnixAddress, from_sockaddr
@@ -59,10 +60,10 @@ class ListeningSocket:
         self.sock.close()
         if self._file is None:
             return
-        path = str(self.address.sockaddr)
+        path = Path(str(self.address.sockaddr))
         with suppress(OSError):
-            if os.path.samestat(self._file, os.stat(path)):
-                os.unlink(path)
+            if os.path.samestat(self._file, path.stat()):
+                path.unlink()
         self._file = None
 
 
@@ -84,9 +85,7 @@ async def listen_on(endpoint: Endpoint, options: SocketOptions, resolver: Resolv
     if endpoint.scheme != "tcp":
         message = f"listen on {endpoint}: expected tcp://host:port, unix:/path or fd://number"
         raise AddressError(message)
-    addresses = await resolver(
-        endpoint.host, endpoint.port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    addresses = await resolver(endpoint.host, endpoint.port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return listen_on_addresses(addresses, options)
 
 
@@ -161,9 +160,9 @@ def _listen_unix(address: UnixAddress, options: SocketOptions) -> ListeningSocke
         except OSError as exc:
             if exc.errno != errno.EADDRINUSE or address.abstract:
                 raise
-            _remove_abandoned(str(address.sockaddr))
+            _remove_abandoned(Path(address.path))
             sock.bind(address.sockaddr)
-        file = None if address.abstract else os.stat(address.sockaddr)
+        file = None if address.abstract else Path(address.path).stat()
         sock.listen(options.backlog)
         sock.setblocking(False)
         return ListeningSocket(sock, refused, file=file)
@@ -172,18 +171,18 @@ def _listen_unix(address: UnixAddress, options: SocketOptions) -> ListeningSocke
         raise _cannot_listen(f"unix:{address}", exc) from exc
 
 
-def _remove_abandoned(path: str) -> None:
+def _remove_abandoned(path: Path) -> None:
     """Remove a Unix socket's file that nobody answers behind; refuse everything else."""
-    before = os.lstat(path)
+    before = path.lstat()
     if not stat.S_ISSOCK(before.st_mode):
         raise OSError(errno.EADDRINUSE, "a file that is no socket has this path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
-        error = probe.connect_ex(path)
+        error = probe.connect_ex(str(path))
     if error != errno.ECONNREFUSED:  # connected, a full backlog, not ours to know: in each case somebody is there
         raise OSError(errno.EADDRINUSE, "another process answers on this path")
-    if os.path.samestat(before, os.lstat(path)):
-        os.unlink(path)
+    if os.path.samestat(before, path.lstat()):
+        path.unlink()
 
 
 def _adopt(descriptor: int) -> ListeningSocket:

@@ -8,7 +8,7 @@ import os
 import socket
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from aionet.address import InetAddress, UnixAddress
 from aionet.errors import ClosedError
@@ -37,14 +37,14 @@ def _inet(address: tuple[Any, ...]) -> tuple[Any, ...]:
 def _sockaddr(address: Address | SockAddr) -> SockAddr:
     if isinstance(address, InetAddress | UnixAddress):
         return address.sockaddr
-    return _inet(address) if isinstance(address, tuple) else address
+    return _inet(cast("tuple[Any, ...]", address)) if isinstance(address, tuple) else address
 
 
 class AsyncSocket:
     """A non-blocking socket whose functions wait without holding the event loop.
 
-    Names, arguments, results and errors are those of the socket module; addresses may also be aionet's. Hosts have to be
-    numeric: ``resolve`` turns a name into addresses. Any number of tasks may wait on one socket in either direction;
+    Names, arguments, results and errors are those of the socket module; addresses may also be aionet's. Hosts have to
+    be numeric: ``resolve`` turns a name into addresses. Any number of tasks may wait on one socket in either direction;
     they are served in the order in which they came. Cancelling an operation takes nothing from the socket, but for
     ``sendall``, which may have sent a part. After ``close`` every operation, also one that waits, raises ClosedError.
 
@@ -54,7 +54,10 @@ class AsyncSocket:
     __slots__ = ("__weakref__", "_dry", "_loop", "_reading", "_sendall", "_sock", "_writing")
 
     def __init__(
-        self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, proto: int = 0  # noqa: A002 - socket's own name
+        self,
+        family: int = socket.AF_INET,
+        type: int = socket.SOCK_STREAM,
+        proto: int = 0,
     ) -> None:
         self._adopt(socket.socket(family, type, proto))
 

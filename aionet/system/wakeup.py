@@ -12,7 +12,7 @@ What has to hold, and how it does:
   itself; everybody else calls ``wake_soon``, which goes through ``call_soon``.
 * A task that was cancelled is on its way already: ``cancel`` takes the callback out, and a wake that comes in the same
   turn finds nobody. What it announced stays where it was; nothing is lost.
-* The exception of a cancel belongs to one wait. ``result`` hands it over and forgets it.
+* The exception of a cancel belongs to one wait. It is handed over and forgotten.
 * One task waits at a time. Whoever owns the Wakeup sees to that, and raises BusyError to the second one.
 """
 
@@ -32,7 +32,16 @@ __all__ = ["WaitQueue", "Wakeup"]
 class Wakeup:
     """An awaitable event for one task, reusable as soon as that task has been resumed."""
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_exception", "_loop", "_once", "get_loop", "result")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_context",
+        "_exception",
+        "_loop",
+        "_once",
+        "get_loop",
+        "result",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -40,14 +49,16 @@ class Wakeup:
         self._context: Context | None = None
         self._exception: BaseException | None = None
         self._asyncio_future_blocking = False
-        # What __await__ iterates over: itself, once. A tuple's iterator runs without a frame of Python.
+        # The task calls these for every wait. They are functions of C, which need no frame of Python: a tuple's
+        # iterator gives the Wakeup once, a repeat gives the loop each time, and bool() returns and raises nothing.
+        # Together 8 % of the instructions of an echo.
         self._once = (self,)
-        self.get_loop = itertools.repeat(loop).__next__
-        self.result = bool
+        self.get_loop: Callable[[], asyncio.AbstractEventLoop] = itertools.repeat(loop).__next__
+        self.result: Callable[[], object] = bool
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
-        return iter(self._once)  # type: ignore[return-value] - an iterator is all that await needs
+        return iter(self._once)  # type: ignore[return-value]  # an iterator is all that await needs
 
     @property
     def waiting(self) -> bool:
@@ -75,12 +86,11 @@ class Wakeup:
         self._callback = fn
         self._context = context
 
-    def _result(self) -> None:
-        """Return at the end of a wait, or raise the CancelledError that ended it."""
-        exception = self._exception
+    def _raise(self) -> None:
+        """Be the ``result`` of the one wait that a cancel has ended."""
+        exception, self._exception = self._exception, None
+        self.result = bool
         if exception is not None:
-            self._exception = None
-            self.result = bool
             raise exception
 
     def cancel(self, msg: object = None) -> bool:
@@ -88,7 +98,7 @@ class Wakeup:
         if self._callback is None:
             return False
         self._exception = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
-        self.result = self._result
+        self.result = self._raise
         self.wake_soon()
         return True
 

@@ -44,6 +44,7 @@ class SocketTransport(asyncio.Transport):
         "_protocol",
         "_sock",
         "_state",
+        "_wrote",
     )
 
     def __init__(
@@ -64,6 +65,7 @@ class SocketTransport(asyncio.Transport):
         self._bytes_read = 0
         self._bytes_written = 0
         self._protocol = protocol
+        self._wrote = False  # something was sent since the loop last came round, as far as we know
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} fd={self._fd} {self._state.name}>"

@@ -1,16 +1,15 @@
 """create_connection and create_server: the event loop's methods, over aionet's transports.
 
-The signatures are the loop's, and a Protocol written for the loop runs unchanged. What differs, on purpose: the addresses
-of a name race by default (RFC 8305), port 0 is one port for all addresses, and closing is aionet's (contract: the peer
-can read all that was sent).
+The signatures are the loop's, and a Protocol written for the loop runs unchanged. What differs, on purpose: the
+addresses of a name race by default (RFC 8305), port 0 is one port for all addresses, and closing is aionet's: the peer
+can read all that was sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aionet.errors import ConnectError
 from aionet.options import SocketOptions
@@ -50,7 +49,7 @@ async def create_connection(
     """Connect to a host, or take a connected socket; return the transport and the protocol.
 
     ``happy_eyeballs_delay`` (seconds, default 0.25; None: one after the other) and ``interleave`` (0: the resolver's
-    order) are RFC 8305's. Cancelled: every socket that was opened on the way is closed, but for a ``sock`` that was given.
+    order) are RFC 8305's. Cancelled: a socket that was opened on the way is closed; a ``sock`` that was given is not.
 
     Raises:
         ConnectError: no address could be connected to. With ``all_errors`` an ExceptionGroup of their errors instead.
@@ -67,7 +66,7 @@ async def create_connection(
             raise ValueError(message)
         addresses = await _resolve(host, port, family, proto, flags)
         local = [] if local_addr is None else await _resolve(*local_addr, family, proto, flags)
-        ordered = list(addresses) if interleave == 0 else interleaved(addresses)
+        ordered: list[Address] = [*addresses] if interleave == 0 else interleaved(addresses)
         sock = await _connect(ordered, local, happy_eyeballs_delay, all_errors=all_errors)
     elif host is not None or port is not None:
         message = "create_connection: both host and port and sock: expected one of them"
@@ -169,7 +168,9 @@ async def create_server(
             keepalive=bool(keep_alive),
             backlog=backlog,
         )
-        sockets = await listening_sockets(hosts, _service(port) if not isinstance(port, int) else port, family, flags, options)
+        sockets = await listening_sockets(
+            hosts, _service(port) if not isinstance(port, int) else port, family, flags, options
+        )
     server = TransportServer(protocol_factory, sockets, backlog)
     if start_serving:
         await server.start_serving()

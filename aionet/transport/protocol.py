@@ -16,9 +16,11 @@ class Protocol(asyncio.Protocol):
     """A protocol that is handed what has arrived as bytes.
 
     ``connection_made(transport)`` comes first, once. ``data_received(data)`` never gets empty data.
-    ``eof_received()`` says that the peer sends no more: return a true value to go on sending, else the transport closes.
-    ``pause_writing()`` and ``resume_writing()`` come in pairs; the first comes from inside ``transport.write`` when more
-    than high water is queued. ``connection_lost(exc)`` comes last, once: None after a close, an abort or the peer's end.
+    ``eof_received()`` says that the peer sends no more: return a true value to go on sending, else the transport
+    closes.
+    ``pause_writing()`` and ``resume_writing()`` come in pairs; the first comes from inside ``transport.write`` when
+    more than high water is queued. ``connection_lost(exc)`` comes last, once: None after a close, an abort or the
+    peer's end.
     """
 
     __slots__ = ()

@@ -1,8 +1,8 @@
 """The reading half of a stream transport.
 
 One read for each readiness event: the event is level-triggered, so what is left brings another one, and no connection
-holds the loop for longer than one read. A connection starts with small reads, where ``recv`` allocating its own bytes is
-the cheapest way; a read that was filled moves it to the thread's shared buffer, and back when little comes again.
+holds the loop for longer than one read. A connection starts with small reads, where ``recv`` allocating its own bytes
+is the cheapest way; a read that was filled moves it to the thread's shared buffer, and back when little comes again.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class ReadingTransport(SocketTransport):
             self._loop.remove_reader(self._fd)
 
     def _on_readable(self) -> None:
-        self._new_turn()
+        self._wrote = False  # the loop has come round
         if self._read is not None:
             self._read()
             return
@@ -206,9 +206,6 @@ class ReadingTransport(SocketTransport):
         self._read = None
         if self._state in (State.CLOSING, State.LINGERING):
             self._start_reading()
-
-    def _new_turn(self) -> None:
-        """The loop has come round since the last write: the writing half wants to know."""
 
     def _release(self) -> None:
         super()._release()

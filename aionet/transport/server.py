@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Any
+from asyncio.trsock import TransportSocket
+from typing import TYPE_CHECKING
 
 from aionet.options import SocketOptions
 from aionet.system.listen import listen_on_addresses
@@ -40,13 +41,15 @@ class _ServedTransport(StreamTransport):
 
     __slots__ = ("_server",)
 
-    def __init__(self, server: TransportServer, sock: socket.socket, peer: SockAddr, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(
+        self, server: TransportServer, sock: socket.socket, peer: SockAddr, protocol: asyncio.BaseProtocol
+    ) -> None:
         self._server = server
         super().__init__(server.get_loop(), sock, protocol, peer=peer)
 
     def _call_connection_lost(self) -> None:
         super()._call_connection_lost()
-        self._server._detach(self)
+        self._server.detach(self)
 
 
 class TransportServer(asyncio.AbstractServer):
@@ -64,7 +67,7 @@ class TransportServer(asyncio.AbstractServer):
         self._sockets = sockets
         self._backlog = backlog
         self._acceptors: list[Acceptor] = []
-        self._transports: set[_ServedTransport] = set()
+        self._transports: set[asyncio.Transport] = set()
         self._closed = False
         self._ended = asyncio.Event()
         self._forever: asyncio.Future[None] | None = None
@@ -73,9 +76,9 @@ class TransportServer(asyncio.AbstractServer):
         return f"<TransportServer sockets={self.sockets!r}>"
 
     @property
-    def sockets(self) -> tuple[asyncio.trsock.TransportSocket, ...]:
+    def sockets(self) -> tuple[TransportSocket, ...]:
         """The listening sockets; none after close."""
-        return () if self._closed else tuple(asyncio.trsock.TransportSocket(sock) for sock in self._sockets)
+        return () if self._closed else tuple(TransportSocket(sock) for sock in self._sockets)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the server's event loop."""
@@ -107,7 +110,8 @@ class TransportServer(asyncio.AbstractServer):
         self._transports.add(transport)
         transport.start()
 
-    def _detach(self, transport: _ServedTransport) -> None:
+    def detach(self, transport: asyncio.Transport) -> None:
+        """Forget a transport that has ended."""
         self._transports.discard(transport)
         self._check_ended()
 
@@ -162,6 +166,6 @@ class TransportServer(asyncio.AbstractServer):
         """Return when the server is closed and its last connection has ended."""
         await self._ended.wait()
 
-    async def __aexit__(self, *exc: Any) -> None:  # noqa: ANN401 - AbstractServer's signature
+    async def __aexit__(self, *exc: object) -> None:
         self.close()
         await self.wait_closed()

@@ -1,9 +1,9 @@
 """StreamTransport: a connected stream socket, driven by the loop's readiness callbacks.
 
-Its two halves are reading.py and writing.py; here is how it closes. The peer must be able to read all that was sent. The
-kernel answers bytes that arrive at a closed socket with a reset, and a reset destroys what the kernel has not yet sent
-and what the peer has not yet read. So ``close`` flushes, sends our end (shutdown), and reads on, throwing away what
-comes, until the peer has ended too; at most ``close_timeout``, then it aborts.
+Its two halves are reading.py and writing.py; here is how it closes. The peer must be able to read all that was sent.
+The kernel answers bytes that arrive at a closed socket with a reset, and a reset destroys what the kernel has not yet
+sent and what the peer has not yet read. So ``close`` flushes, sends our end (shutdown), and reads on, throwing away
+what comes, until the peer has ended too; at most ``close_timeout``, then it aborts.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StreamTransport(WritingTransport):
         self._state = following
         self._discard_rest()
         self._finish_sending()
-        if self._state is not State.CLOSED and self._close_timeout is not None:
+        if self._close_timeout is not None and self.state is not State.CLOSED:
             self._close_handle = self._loop.call_later(self._close_timeout, self.abort)
 
     def _release(self) -> None:

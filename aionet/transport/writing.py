@@ -4,7 +4,7 @@ Nothing queued: ``send`` at once, in the caller's own frame, so that an error is
 anything else runs. What the kernel does not take is queued. So is a small write that follows another before the loop
 has come round: those of one turn leave together, in one ``sendmsg``.
 
-When a write fails, what the peer said before it went may still be there to read, so the reading half goes on to the end.
+When a write fails, what the peer said before it went may still be there to read, so the reading half goes on.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _DEFAULT_LIMITS: Final = Limits()
 class WritingTransport(ReadingTransport):
     """Sends, queues, and keeps the queue between low and high water."""
 
-    __slots__ = ("_flush_scheduled", "_flushed", "_queue", "_send", "_unbroken", "_writing", "_wrote")
+    __slots__ = ("_flush_scheduled", "_flushed", "_queue", "_send", "_unbroken", "_writing")
 
     def __init__(
         self,
@@ -62,7 +62,6 @@ class WritingTransport(ReadingTransport):
         self._send = sock.send
         self._queue = WriteQueue(limits.high_water, limits.low_water)
         self._writing = False  # registered for writability
-        self._wrote = False  # something was sent since the loop last came round, as far as we know
         self._unbroken = 0  # bytes of large writes since then
         self._flush_scheduled = False
         self._flushed: list[Callable[[], None]] | None = None
@@ -351,9 +350,6 @@ class WritingTransport(ReadingTransport):
         self._call_flushed()
         if self._queue.may_resume():
             self._call_protocol(self._protocol.resume_writing)
-
-    def _new_turn(self) -> None:
-        self._wrote = False
 
     def _release(self) -> None:
         super()._release()

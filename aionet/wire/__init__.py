@@ -1,0 +1,1 @@
+"""Bytes and decisions only: no socket, no loop, no clock."""

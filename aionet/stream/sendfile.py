@@ -24,8 +24,6 @@ _PIECE: Final = 256 * 1024
 async def send_file(
     stream: SendingStream, transport: StreamTransport, file: BinaryIO, offset: int, count: int | None
 ) -> int:
-    stream: SendingStream, transport: StreamTransport, file: BinaryIO, offset: int, count: int | None
-) -> int:
     """Do what Stream.sendfile says."""
     if offset < 0 or (count is not None and count < 0):
         message = f"sendfile: offset={offset!r}, count={count!r}: expected 0 or more"

@@ -41,7 +41,9 @@ def no_descriptors_left() -> Generator[None]:
 @asynccontextmanager
 async def nothing_left(grace: float = GRACE) -> AsyncGenerator[None]:
     """Fail if the body leaves a descriptor open or a task running, or an exception for the loop to log."""
-    unhandled = _record_unhandled(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    unhandled = _record_unhandled(loop)
     descriptors = open_descriptors()
     tasks = asyncio.all_tasks()
 
@@ -58,6 +60,7 @@ async def nothing_left(grace: float = GRACE) -> AsyncGenerator[None]:
                 await asyncio.sleep(0.001)
     except TimeoutError:
         pytest.fail(_report(left()), pytrace=False)
+    loop.set_exception_handler(handler)  # that of a check around this one
     if unhandled:
         pytest.fail("\n  ".join(["only the loop's exception handler saw:", *unhandled]), pytrace=False)
 

@@ -1,0 +1,233 @@
+"""Cancel an operation at each of its suspensions, and look at what is left.
+
+An ``await`` is where a task can be cancelled, so an operation with n suspensions has n places to leave something
+behind: a socket half connected, a task that nobody awaits, a callback that the event loop keeps. Here the operation
+runs once for each of them, in a scene that is set up anew, and after each run the process must be as it was before.
+
+A suspension is what reaches the event loop: the steps of the coroutine are driven one by one, and whatever it yields is
+counted. The tasks that the operation starts are driven the same way, since a cancel may hit while one of them is in the
+middle of something; what is cancelled is always the operation, as its user would do it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+from contextlib import contextmanager
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import pytest
+
+from tests.leaks import GRACE, nothing_left
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["Moment", "cancel_everywhere", "every_moment", "registrations"]
+
+_Scene = TypeVar("_Scene")
+_Result = TypeVar("_Result")
+
+# An operation with more suspensions than this does not end.
+_MOST: Final = 200
+
+
+class Moment(Enum):
+    """When the cancel comes: the two halves of every race between a cancel and an event."""
+
+    WAITING = "before what it waits for has happened"
+    RESUMED = "in the turn in which it has happened"
+
+
+every_moment: Final = pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.name.lower())
+
+
+async def cancel_everywhere(
+    scene: Callable[[], AbstractAsyncContextManager[_Scene]],
+    operation: Callable[[_Scene], Awaitable[_Result]],
+    afterwards: Callable[[_Scene, _Result | None], Awaitable[object]],
+    *,
+    moment: Moment,
+    at_each: Callable[[_Scene, int], object] = lambda _scene, _number: None,
+    grace: float = GRACE,
+) -> int:
+    """Cancel ``operation`` at its 1st, 2nd, 3rd ... suspension; return how many there were.
+
+    ``at_each(scene, number)`` is called at each suspension, for the other side to take its next step. ``afterwards``
+    checks what the operation worked on; it gets the result, None where the operation was cancelled. Then the scene
+    ends, and no descriptor, no task and no registration with the loop may be left, ``grace`` seconds later at most.
+    """
+    for number in itertools.count(1):
+        with registrations() as registered:
+            async with nothing_left(grace), scene() as set_up:
+                interruption = _Interruption(number, moment, partial(at_each, set_up))
+                result = await _run(interruption, operation(set_up))
+                await afterwards(set_up, result)
+        assert not registered, f"still registered with the loop after a cancel at suspension {number}: {registered}"
+        if not interruption.reached:
+            return number - 1
+        assert number < _MOST, f"after {number} suspensions there still is another one"
+    raise AssertionError  # count() does not end
+
+
+@contextmanager
+def registrations() -> Generator[set[tuple[str, int]]]:
+    """Yield the descriptors that are registered with the running loop, as a set that follows what happens.
+
+    The loop's own methods are watched, since uvloop does not tell what is registered, and the kernel forgets a
+    descriptor that was closed while the loop still knows it.
+    """
+    loop: Any = asyncio.get_running_loop()
+    registered: set[tuple[str, int]] = set()
+
+    def watch(kind: str) -> None:
+        add, remove = getattr(loop, f"add_{kind}"), getattr(loop, f"remove_{kind}")
+
+        def watched_add(fd: int, callback: Callable[..., object], *args: object) -> None:
+            add(fd, callback, *args)
+            registered.add((kind, fd))
+
+        def watched_remove(fd: int) -> object:
+            registered.discard((kind, fd))
+            return remove(fd)
+
+        setattr(loop, f"add_{kind}", watched_add)
+        setattr(loop, f"remove_{kind}", watched_remove)
+
+    watch("reader")
+    watch("writer")
+    try:
+        yield registered
+    finally:
+        for method in ("add_reader", "remove_reader", "add_writer", "remove_writer"):
+            delattr(loop, method)
+
+
+async def _run(interruption: _Interruption, operation: Awaitable[_Result]) -> _Result | None:
+    with _tasks_driven():
+        task = asyncio.get_running_loop().create_task(_driven(operation, interruption))
+        interruption.task = task
+        await asyncio.wait([task])
+    if interruption.delivered:
+        assert task.cancelled(), f"the cancel at suspension {interruption.number} was swallowed: {task!r}"
+        return None
+    return task.result()
+
+
+_current: Final[contextvars.ContextVar[_Interruption | None]] = contextvars.ContextVar("interruption", default=None)
+
+
+@contextmanager
+def _tasks_driven() -> Generator[None]:
+    """Drive every task that the operation starts: it is known by its context, which it inherits."""
+
+    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **arguments: Any) -> asyncio.Task[Any]:
+        interruption = _current.get()
+        if interruption is not None:
+            name = coroutine.__qualname__
+            coroutine = _driven(coroutine, interruption)
+            coroutine.__qualname__ = name  # what a task that is left behind shows
+        return asyncio.Task(coroutine, loop=loop, **arguments)
+
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+    loop.set_task_factory(factory)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(before)
+
+
+async def _driven(awaitable: Awaitable[_Result], interruption: _Interruption) -> _Result:
+    _current.set(interruption)
+    result: _Result = await _Steps(awaitable, interruption)
+    return result
+
+
+class _Steps:
+    """Awaits a coroutine and shows each of its suspensions to an interruption."""
+
+    def __init__(self, awaitable: Awaitable[Any], interruption: _Interruption) -> None:
+        self._awaitable = awaitable
+        self._interruption = interruption
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps: Any = self._awaitable.__await__()
+        take: Any = steps.__next__
+        argument: tuple[BaseException, ...] = ()
+        while True:
+            try:
+                waits_for = take(*argument)
+            except StopIteration as end:
+                return end.value
+            try:
+                yield self._interruption.suspended(waits_for)
+                take, argument = steps.__next__, ()
+            except BaseException as exc:  # noqa: BLE001 - whatever the event loop throws is the coroutine's to handle
+                take, argument = steps.throw, (exc,)
+
+
+class _Interruption:
+    """Cancels a task at the suspension of the given number, its own or one of the tasks that it has started.
+
+    ``reached`` says that there was such a suspension, ``delivered`` that the task still ran when the cancel came.
+    """
+
+    def __init__(self, number: int, moment: Moment, at_each: Callable[[int], object]) -> None:
+        self.number = number
+        self.reached = False
+        self.delivered = False
+        self.task: asyncio.Task[Any] | None = None
+        self._moment = moment
+        self._at_each = at_each
+        self._count = 0
+
+    def suspended(self, waits_for: Any) -> Any:
+        """Take note of a suspension; return what the task shall wait for."""
+        self._count += 1
+        number = self._count
+        self._at_each(number)
+        if number != self.number:
+            return waits_for
+        self.reached = True
+        if self._moment is Moment.RESUMED and waits_for is not None:
+            return _CancelledWhenDone(waits_for, self)
+        # From inside its own step: the task hands the cancel on to what it waits for as soon as it has suspended.
+        self.cancel()
+        return waits_for
+
+    def cancel(self) -> None:
+        assert self.task is not None
+        self.delivered = self.task.cancel()
+
+
+class _CancelledWhenDone:
+    """Stands in for what a task waits for, and cancels before it hands on that it has happened."""
+
+    def __init__(self, waits_for: Any, interruption: _Interruption) -> None:
+        waits_for._asyncio_future_blocking = False
+        self._asyncio_future_blocking = True
+        self._waits_for = waits_for
+        self._interruption = interruption
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        loop: asyncio.AbstractEventLoop = self._waits_for.get_loop()
+        return loop
+
+    def add_done_callback(self, step: Callable[[Self], object], *, context: contextvars.Context) -> None:
+        def done(_: object) -> None:
+            self._interruption.cancel()
+            step(self)
+
+        self._waits_for.add_done_callback(done, context=context)
+
+    def result(self) -> object:
+        return self._waits_for.result()
+
+    def cancel(self, msg: object = None) -> bool:
+        cancelled: bool = self._waits_for.cancel(msg=msg)
+        return cancelled

@@ -1,0 +1,153 @@
+"""The harness itself: that it finds what an operation leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.cancel_everywhere import Moment, cancel_everywhere, every_moment
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+
+@asynccontextmanager
+async def pair() -> AsyncGenerator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+async def nothing(_scene: object, _result: object) -> None:
+    """Check nothing but what the harness checks."""
+
+
+@every_moment
+async def test_each_suspension_is_cancelled_once(moment: Moment) -> None:
+    reached: list[int] = []
+
+    async def three_steps(scene: object) -> str:
+        for number in range(3):
+            try:
+                await asyncio.sleep(0.001 * number)
+            except asyncio.CancelledError:
+                reached.append(number)
+                raise
+        return "all of it"
+
+    results: list[object] = []
+
+    async def note(_scene: object, result: object) -> None:
+        results.append(result)
+
+    assert await cancel_everywhere(pair, three_steps, note, moment=moment) == 3
+    assert reached == [0, 1, 2]
+    assert results == [None, None, None, "all of it"]
+
+
+@every_moment
+async def test_the_suspensions_of_its_own_tasks_count_too(moment: Moment) -> None:
+    async def one_step() -> None:
+        await asyncio.sleep(0)
+
+    async def two_tasks(scene: object) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one_step())
+            group.create_task(one_step())
+
+    assert await cancel_everywhere(pair, two_tasks, nothing, moment=moment) == 3
+
+
+@every_moment
+async def test_the_other_side_takes_its_steps_meanwhile(moment: Moment) -> None:
+    async def receive(scene: tuple[socket.socket, socket.socket]) -> bytes:
+        loop = asyncio.get_running_loop()
+        return await loop.sock_recv(scene[0], 1) + await loop.sock_recv(scene[0], 1)
+
+    def send(scene: tuple[socket.socket, socket.socket], number: int) -> None:
+        scene[1].send(b"%d" % number)
+
+    async def all_received(scene: object, result: bytes | None) -> None:
+        assert result in (None, b"12")
+
+    assert await cancel_everywhere(pair, receive, all_received, moment=moment, at_each=send) == 2
+
+
+async def test_a_cancel_that_comes_in_the_turn_of_the_event_finds_it_done() -> None:
+    done: list[bool] = []
+
+    async def wait(scene: object) -> None:
+        event = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(event.set_result, None)
+        try:
+            await event
+        except asyncio.CancelledError:
+            done.append(event.done() and not event.cancelled())
+            raise
+
+    await cancel_everywhere(pair, wait, nothing, moment=Moment.RESUMED)
+    assert done == [True]
+
+
+@every_moment
+async def test_a_descriptor_that_is_left_open_is_found(moment: Moment) -> None:
+    kept: list[socket.socket] = []
+
+    async def open_and_wait(scene: object) -> None:
+        sock = socket.socket()
+        kept.append(sock)
+        await asyncio.sleep(0)
+        sock.close()
+
+    with pytest.raises(pytest.fail.Exception, match=r"descriptor \d+ -> socket"):
+        await cancel_everywhere(pair, open_and_wait, nothing, moment=moment, grace=0.01)
+    kept.pop().close()
+
+
+@every_moment
+async def test_a_task_that_goes_on_is_found(moment: Moment) -> None:
+    started: list[asyncio.Task[None]] = []
+
+    async def start_and_wait(scene: object) -> None:
+        started.append(asyncio.create_task(asyncio.sleep(3600)))
+        await asyncio.sleep(0)
+        started.pop().cancel()
+
+    with pytest.raises(pytest.fail.Exception, match="sleep"):
+        await cancel_everywhere(pair, start_and_wait, nothing, moment=moment, grace=0.01)
+    started.pop().cancel()
+
+
+@every_moment
+async def test_a_registration_that_stays_is_found_even_where_the_descriptor_is_closed(moment: Moment) -> None:
+    loop = asyncio.get_running_loop()
+    stale: list[int] = []
+
+    async def watch_and_wait(scene: tuple[socket.socket, socket.socket]) -> None:
+        stale.append(scene[0].fileno())
+        loop.add_writer(scene[0].fileno(), lambda: None)
+        await asyncio.sleep(0)
+        loop.remove_writer(scene[0].fileno())
+
+    with pytest.raises(AssertionError, match=r"still registered with the loop .* suspension 1: \{.*writer"):
+        await cancel_everywhere(pair, watch_and_wait, nothing, moment=moment)
+    loop.remove_writer(stale.pop())
+
+
+@every_moment
+async def test_a_cancel_that_is_swallowed_is_found(moment: Moment) -> None:
+    async def deaf(scene: object) -> str:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            pass
+        return "never mind"
+
+    with pytest.raises(AssertionError, match="the cancel at suspension 1 was swallowed"):
+        await cancel_everywhere(pair, deaf, nothing, moment=moment)

@@ -1,7 +1,7 @@
 """The load generator, alone in its process: many connections, each of which sends a message and waits for its echo.
 
 It is the same for every server, and lean, since it shares the machine with the server: plain sockets, epoll, one
-reading of the clock a message. ``python -m aionet.cli.demo.client 127.0.0.1 8000 --connections 10 --size 1000 ...``
+reading of the clock a message. ``python -m aionet.cli.demo.client 127.0.0.1:8000 --connections 10 --size 1000 ...``
 connects, warms up, says that it is ready as a line of JSON, waits for a line on stdin, measures, and says what it
 found. Between the warm-up and the end of the measurement no message is under way that is not counted, so that whoever
 started it can put the server's CPU time against the number of messages exactly.
@@ -136,8 +136,7 @@ def _measure(load: Load, seconds: float) -> None:
 def main() -> None:
     """Read the command line and drive the server."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("host")
-    parser.add_argument("port", type=int)
+    parser.add_argument("address")
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--warmup", type=float, required=True)
@@ -145,8 +144,9 @@ def main() -> None:
     parser.add_argument("--core", type=int)
     arguments = parser.parse_args()
     pin(arguments.core)
+    host, _, port = arguments.address.rpartition(":")
     try:
-        with contextlib.closing(Load((arguments.host, arguments.port), arguments.connections, arguments.size)) as load:
+        with contextlib.closing(Load((host, int(port)), arguments.connections, arguments.size)) as load:
             load.drive(arguments.warmup)
             say(ready=True)
             if sys.stdin.readline():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    Serve = Callable[[], AbstractAsyncContextManager[int]]
+    Serve = Callable[[], AbstractAsyncContextManager[str]]
 
 _HOST: Final = "127.0.0.1"
 
@@ -35,11 +35,9 @@ async def _echo(stream: aionet.Stream) -> None:
 
 
 @asynccontextmanager
-async def _aionet() -> AsyncGenerator[int]:
+async def _aionet() -> AsyncGenerator[str]:
     async with aionet.serve((_HOST, 0), _echo) as server:
-        (address,) = server.addresses
-        assert isinstance(address, aionet.InetAddress)
-        yield address.port
+        yield str(server.addresses[0])
 
 
 async def _streams_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,9 +50,9 @@ async def _streams_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 
 @asynccontextmanager
-async def _streams() -> AsyncGenerator[int]:
+async def _streams() -> AsyncGenerator[str]:
     async with await asyncio.start_server(_streams_echo, _HOST, 0, limit=_READ_SIZE, backlog=4096) as server:
-        yield server.sockets[0].getsockname()[1]
+        yield "{}:{}".format(*server.sockets[0].getsockname())
 
 
 _SERVERS: Final[dict[str, Serve]] = {"aionet": _aionet, "streams": _streams}
@@ -73,8 +71,8 @@ async def _serve(serve: Serve) -> None:
             loop.remove_reader(stdin)
             ended.set()
 
-    async with serve() as port:
-        say(host=_HOST, port=port)
+    async with serve() as address:
+        say(address=address)
         loop.add_reader(stdin, answer)
         await ended.wait()
 

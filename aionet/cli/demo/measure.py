@@ -1,0 +1,166 @@
+"""One measurement: a server on one core, the load generator on the others, and what was found."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, Self
+
+import attrs
+
+from aionet.cli.demo.process import PATIENCE, Process, ProcessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Candidate", "Cores", "Sample", "Workload", "measure"]
+
+# Two load generators in Python outrun any server in Python; where there are two cores, one has to do.
+_MOST_CLIENTS: Final = 2
+
+_TITLES: Final = {"aionet": "aionet", "streams": "asyncio streams"}
+
+
+@attrs.frozen
+class Candidate:
+    """A server and the loop that it runs on."""
+
+    server: str
+    loop: str
+
+    @property
+    def title(self) -> str:
+        """For people, without the loop."""
+        return _TITLES[self.server]
+
+    def __str__(self) -> str:
+        return f"{self.title} on {self.loop}"
+
+
+@attrs.frozen
+class Workload:
+    """What each measurement does: ``size`` in bytes, times in seconds."""
+
+    connections: int = 10
+    size: int = 1000
+    seconds: float = 1.0
+    warmup: float = 0.25
+
+
+@attrs.frozen
+class Cores:
+    """Which core each process is pinned to; None: the system decides."""
+
+    server: int | None
+    clients: tuple[int | None, ...]
+
+    @classmethod
+    def here(cls) -> Self:
+        """One for the server and one or two others for the load generators, where there are two."""
+        usable = sorted(os.sched_getaffinity(0))
+        if len(usable) == 1:
+            return cls(None, (None,))
+        return cls(usable[0], tuple(usable[1 : 1 + _MOST_CLIENTS]))
+
+    @property
+    def shared(self) -> bool:
+        """Whether the server and the load generator have to share a core."""
+        return self.server is None
+
+
+@attrs.frozen
+class Sample:
+    """What one measurement found; ``client_cpu`` is that of the busiest load generator. Times in seconds."""
+
+    messages: int
+    seconds: float
+    p50: float
+    p99: float
+    server_cpu: float
+    client_cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Messages a second."""
+        return self.messages / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Seconds of the server's CPU a message."""
+        return self.server_cpu / self.messages
+
+    @property
+    def server_busy(self) -> float:
+        """The part of its core that the server used."""
+        return self.server_cpu / self.seconds
+
+    @property
+    def client_busy(self) -> float:
+        """The part of its core that the load generator used."""
+        return self.client_cpu / self.seconds
+
+
+def measure(candidate: Candidate, workload: Workload, cores: Cores) -> Sample:
+    """Start the candidate's server, drive it, and end it.
+
+    Raises:
+        ProcessError: the server or the load generator failed.
+
+    """
+    with ExitStack() as running:
+        title = f"the server ({candidate})"
+        arguments = [candidate.server, "--loop", candidate.loop, *_pinned(cores.server)]
+        server = running.enter_context(Process(title, "aionet.cli.demo.server", arguments))
+        address = server.hear()["address"]
+        clients = [running.enter_context(client) for client in _clients(address, workload, cores)]
+        try:
+            return _drive(server, clients, workload)
+        except ProcessError:
+            server.check()  # if it is gone, then that is why
+            raise
+
+
+def _clients(address: str, workload: Workload, cores: Cores) -> Iterable[Process]:
+    count = min(len(cores.clients), workload.connections)
+    for number, core in enumerate(cores.clients[:count]):
+        connections = workload.connections // count + (number < workload.connections % count)
+        arguments = [address, "--connections", connections, "--size", workload.size]
+        arguments += ["--warmup", workload.warmup, "--seconds", workload.seconds, *_pinned(core)]
+        yield Process("the load generator", "aionet.cli.demo.client", arguments)
+
+
+def _pinned(core: int | None) -> list[object]:
+    return [] if core is None else ["--core", core]
+
+
+def _drive(server: Process, clients: list[Process], workload: Workload) -> Sample:
+    for client in clients:
+        client.hear()
+    cpu = server.ask()["cpu"]
+    for client in clients:
+        client.tell()
+    found = [client.hear(workload.seconds + PATIENCE) for client in clients]
+    cpu = server.ask()["cpu"] - cpu
+    latencies = Counter[int]()
+    for each in found:
+        latencies.update(dict(each["latencies_us"]))
+    return Sample(
+        messages=sum(each["messages"] for each in found),
+        seconds=max(each["seconds"] for each in found),
+        p50=quantile(latencies, 0.5) / 1e6,
+        p99=quantile(latencies, 0.99) / 1e6,
+        server_cpu=cpu,
+        client_cpu=max(each["cpu"] for each in found),
+    )
+
+
+def quantile(counts: Mapping[int, int], part: float) -> int:
+    """Return the least value that ``part`` of all values do not exceed; ``counts`` has how often each occurs."""
+    needed = part * sum(counts.values())
+    passed = 0
+    for value in sorted(counts):
+        passed += counts[value]
+        if passed >= needed:
+            return value
+    raise ValueError("no values")

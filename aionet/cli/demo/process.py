@@ -1,0 +1,113 @@
+"""Processes that the demo starts, speaks with in lines of JSON, and always ends."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+import tempfile
+from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
+
+from aionet.errors import AionetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+__all__ = ["PATIENCE", "Process", "ProcessError"]
+
+# Starting Python takes a part of a second, and leaving less; only what is broken needs more, in seconds.
+PATIENCE: Final = 15.0
+
+
+class ProcessError(AionetError):
+    """A process did not start, or did not do its work; the message holds what it said last."""
+
+
+class Process:
+    """A module of ours in a Python of its own. The end of its stdin tells it to leave; leaving the block ends it.
+
+    It has a process group of its own: Ctrl-C in the terminal reaches the demo alone, which ends what it started.
+    """
+
+    def __init__(self, title: str, module: str, arguments: Iterable[object]) -> None:
+        self._title = title
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__; a full pipe would stop a talker
+        self._popen = subprocess.Popen(  # noqa: S603 - our own modules
+            [sys.executable, "-m", module, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            process_group=0,
+        )
+        self._input = cast("IO[str]", self._popen.stdin)
+        self._output = cast("IO[str]", self._popen.stdout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._leave()
+        finally:
+            self._popen.kill()
+            self._popen.wait()
+            self._close_pipes()
+
+    def hear(self, timeout: float = PATIENCE) -> dict[str, Any]:
+        """Return the next line it says, within so many seconds."""
+        if not select.select([self._output], [], [], timeout)[0]:
+            raise ProcessError(f"{self._title} said nothing for {timeout:g} s")
+        line = self._output.readline()
+        if not line:
+            self._popen.wait(PATIENCE)
+            raise self._failure()
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def tell(self) -> None:
+        """Write the empty line that it waits for."""
+        try:
+            self._input.write("\n")
+            self._input.flush()
+        except BrokenPipeError:
+            pass  # it has ended: what it said last is for hear to find
+
+    def ask(self) -> dict[str, Any]:
+        """Tell it, and return what it answers."""
+        self.tell()
+        return self.hear()
+
+    def check(self) -> None:
+        """Raise ProcessError if it has ended."""
+        if self._popen.poll() is not None:
+            raise self._failure()
+
+    def _leave(self) -> None:
+        self._input.close()
+        try:
+            status = self._popen.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise ProcessError(f"{self._title} did not end") from None
+        if status:
+            raise self._failure()
+
+    def _failure(self) -> ProcessError:
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip()
+        status = self._popen.returncode
+        ending = f"was killed by signal {-status}" if status and status < 0 else f"ended with status {status}"
+        return ProcessError(f"{self._title} {ending}" + (f": {said.splitlines()[-1]}" if said else ""))
+
+    def _close_pipes(self) -> None:
+        self._output.close()
+        self._errors.close()
+        try:
+            self._input.close()
+        except BrokenPipeError:
+            pass  # a line for a process that no longer reads

@@ -30,6 +30,8 @@ def watch(
     loop: asyncio.AbstractEventLoop, transport: StreamTransport, protocol: StreamProtocol, timeouts: Timeouts
 ) -> None:
     """Abort the stream with StreamTimeoutError once one of its deadlines has passed."""
+    if timeouts.first_bytes is None and timeouts.idle is None and timeouts.write_stall is None:
+        return  # the usual case, at the price of a comparison
     shortest = min(filter(None, (timeouts.first_bytes, timeouts.idle, timeouts.write_stall)), default=None)
     if shortest is not None:
         _Watch(loop, transport, protocol, timeouts, shortest / _LOOKS)

@@ -38,7 +38,6 @@ class Wakeup:
         "_context",
         "_exception",
         "_loop",
-        "_once",
         "get_loop",
         "result",
     )
@@ -49,16 +48,16 @@ class Wakeup:
         self._context: Context | None = None
         self._exception: BaseException | None = None
         self._asyncio_future_blocking = False
-        # The task calls these for every wait. They are functions of C, which need no frame of Python: a tuple's
-        # iterator gives the Wakeup once, a repeat gives the loop each time, and bool() returns and raises nothing.
-        # Together 8 % of the instructions of an echo.
-        self._once = (self,)
+        # The task calls these for every wait. They are functions of C, which need no frame of Python: a repeat gives the
+        # loop each time, and bool() returns and raises nothing. Together 8 % of the instructions of an echo.
         self.get_loop: Callable[[], asyncio.AbstractEventLoop] = itertools.repeat(loop).__next__
         self.result: Callable[[], object] = bool
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
-        return iter(self._once)  # type: ignore[return-value]  # an iterator is all that await needs
+        # All that await needs is an iterator that gives this once. A tuple's runs without a frame of Python, and is made
+        # anew, since one that were kept would keep the Wakeup itself alive.
+        return iter((self,))  # type: ignore[return-value]
 
     @property
     def waiting(self) -> bool:

@@ -333,16 +333,16 @@ class WritingTransport(ReadingTransport):
     def _send_end(self) -> None:
         if self._state not in _END_IS_NEXT:
             return
+        following = advance(self._state, Event.FLUSHED)
+        if following is State.CLOSED:
+            self._lost(None)  # the peer has ended, so nothing is left unread: close(2) sends our end
+            return
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as exc:
             self._lost(self._error or exc)
             return
-        following = advance(self._state, Event.FLUSHED)
-        if following is State.CLOSED:
-            self._lost(None)
-        else:
-            self._state = following
+        self._state = following
 
     def _stop_writing(self) -> None:
         self._unwatch_writable()

@@ -18,6 +18,8 @@ __all__ = ["CLOSING_STATES", "TRANSITIONS", "Event", "State", "advance"]
 class State(Enum):
     """Where a connection stands."""
 
+    __hash__ = object.__hash__  # Enum's is a function of Python, and every connection is looked up ten times
+
     OPEN = auto()  # both halves are open
     PEER_ENDED = auto()  # the peer has sent its end; we still send
     ENDING = auto()  # our end is asked for, but the write queue comes first
@@ -32,6 +34,8 @@ class State(Enum):
 
 class Event(Enum):
     """What can happen to a connection."""
+
+    __hash__ = object.__hash__
 
     PEER_END = auto()  # a read returned the end of stream
     SEND_END = auto()  # the user half-closes

@@ -7,6 +7,10 @@ runs once for each of them, in a scene that is set up anew, and after each run t
 A suspension is what reaches the event loop: the steps of the coroutine are driven one by one, and whatever it yields is
 counted. The tasks that the operation starts are driven the same way, since a cancel may hit while one of them is in the
 middle of something; what is cancelled is always the operation, as its user would do it.
+
+Every cancel races with the event that is waited for, and both may win. What waits for a Future is resumed in the turn
+after the event, and a cancel may come in between; what waits for an aionet Wakeup is resumed by the event itself, and
+then the race is for who comes first in one and the same turn. So each operation is cancelled at two moments.
 """
 
 from __future__ import annotations
@@ -37,10 +41,10 @@ _MOST: Final = 200
 
 
 class Moment(Enum):
-    """When the cancel comes: the two halves of every race between a cancel and an event."""
+    """When the cancel comes."""
 
-    WAITING = "before what it waits for has happened"
-    RESUMED = "in the turn in which it has happened"
+    WAITING = "as soon as it waits"
+    EVENT = "in the turn in which that happens which it waits for"
 
 
 every_moment: Final = pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.name.lower())
@@ -62,9 +66,10 @@ async def cancel_everywhere(
     ends, and no descriptor, no task and no registration with the loop may be left, ``grace`` seconds later at most.
     """
     for number in itertools.count(1):
-        with registrations() as registered:
+        interruption = _Interruption(number, moment)
+        with registrations(interruption.before_event) as registered:
             async with nothing_left(grace), scene() as set_up:
-                interruption = _Interruption(number, moment, partial(at_each, set_up))
+                interruption.at_each = partial(at_each, set_up)
                 result = await _run(interruption, operation(set_up))
                 await afterwards(set_up, result)
         assert not registered, f"still registered with the loop after a cancel at suspension {number}: {registered}"
@@ -75,11 +80,11 @@ async def cancel_everywhere(
 
 
 @contextmanager
-def registrations() -> Generator[set[tuple[str, int]]]:
+def registrations(before_event: Callable[[], object] = lambda: None) -> Generator[set[tuple[str, int]]]:
     """Yield the descriptors that are registered with the running loop, as a set that follows what happens.
 
     The loop's own methods are watched, since uvloop does not tell what is registered, and the kernel forgets a
-    descriptor that was closed while the loop still knows it.
+    descriptor that was closed while the loop still knows it. ``before_event`` is called before each callback.
     """
     loop: Any = asyncio.get_running_loop()
     registered: set[tuple[str, int]] = set()
@@ -88,7 +93,11 @@ def registrations() -> Generator[set[tuple[str, int]]]:
         add, remove = getattr(loop, f"add_{kind}"), getattr(loop, f"remove_{kind}")
 
         def watched_add(fd: int, callback: Callable[..., object], *args: object) -> None:
-            add(fd, callback, *args)
+            def watched_callback() -> None:
+                before_event()
+                callback(*args)
+
+            add(fd, watched_callback)
             registered.add((kind, fd))
 
         def watched_remove(fd: int) -> object:
@@ -177,28 +186,38 @@ class _Interruption:
     ``reached`` says that there was such a suspension, ``delivered`` that the task still ran when the cancel came.
     """
 
-    def __init__(self, number: int, moment: Moment, at_each: Callable[[int], object]) -> None:
+    def __init__(self, number: int, moment: Moment) -> None:
         self.number = number
         self.reached = False
         self.delivered = False
         self.task: asyncio.Task[Any] | None = None
+        self.at_each: Callable[[int], object] = lambda _number: None
         self._moment = moment
-        self._at_each = at_each
         self._count = 0
+        self._cancels_at_event = False
 
     def suspended(self, waits_for: Any) -> Any:
         """Take note of a suspension; return what the task shall wait for."""
         self._count += 1
         number = self._count
-        self._at_each(number)
+        self.at_each(number)
         if number != self.number:
             return waits_for
         self.reached = True
-        if self._moment is Moment.RESUMED and waits_for is not None:
+        if self._moment is Moment.WAITING or waits_for is None:
+            # From inside its own step: the task hands the cancel on to what it waits for as soon as it has suspended.
+            self.cancel()
+        elif isinstance(waits_for, asyncio.Future):
             return _CancelledWhenDone(waits_for, self)
-        # From inside its own step: the task hands the cancel on to what it waits for as soon as it has suspended.
-        self.cancel()
+        else:
+            self._cancels_at_event = True
         return waits_for
+
+    def before_event(self) -> None:
+        """Be there first: the loop is about to make the callback of a descriptor."""
+        if self._cancels_at_event:
+            self._cancels_at_event = False
+            self.cancel()
 
     def cancel(self) -> None:
         assert self.task is not None
@@ -206,17 +225,16 @@ class _Interruption:
 
 
 class _CancelledWhenDone:
-    """Stands in for what a task waits for, and cancels before it hands on that it has happened."""
+    """Stands in for a future that a task waits for, and cancels before it hands on that the future is done."""
 
-    def __init__(self, waits_for: Any, interruption: _Interruption) -> None:
+    def __init__(self, waits_for: asyncio.Future[Any], interruption: _Interruption) -> None:
         waits_for._asyncio_future_blocking = False
         self._asyncio_future_blocking = True
         self._waits_for = waits_for
         self._interruption = interruption
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        loop: asyncio.AbstractEventLoop = self._waits_for.get_loop()
-        return loop
+        return self._waits_for.get_loop()
 
     def add_done_callback(self, step: Callable[[Self], object], *, context: contextvars.Context) -> None:
         def done(_: object) -> None:
@@ -225,9 +243,8 @@ class _CancelledWhenDone:
 
         self._waits_for.add_done_callback(done, context=context)
 
-    def result(self) -> object:
+    def result(self) -> Any:
         return self._waits_for.result()
 
-    def cancel(self, msg: object = None) -> bool:
-        cancelled: bool = self._waits_for.cancel(msg=msg)
-        return cancelled
+    def cancel(self, msg: Any = None) -> bool:
+        return self._waits_for.cancel(msg=msg)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aionet.system.wakeup import Wakeup
 from tests.faults.cancel_everywhere import Moment, cancel_everywhere, every_moment
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ async def test_the_other_side_takes_its_steps_meanwhile(moment: Moment) -> None:
     assert await cancel_everywhere(pair, receive, all_received, moment=moment, at_each=send) == 2
 
 
-async def test_a_cancel_that_comes_in_the_turn_of_the_event_finds_it_done() -> None:
+async def test_a_cancel_at_the_event_of_a_future_finds_it_done() -> None:
     done: list[bool] = []
 
     async def wait(scene: object) -> None:
@@ -91,8 +92,32 @@ async def test_a_cancel_that_comes_in_the_turn_of_the_event_finds_it_done() -> N
             done.append(event.done() and not event.cancelled())
             raise
 
-    await cancel_everywhere(pair, wait, nothing, moment=Moment.RESUMED)
+    await cancel_everywhere(pair, wait, nothing, moment=Moment.EVENT)
     assert done == [True]
+
+
+async def test_a_cancel_at_the_event_of_a_wakeup_is_there_before_the_event() -> None:
+    came: list[str] = []
+
+    async def wait(scene: tuple[socket.socket, socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        wakeup = Wakeup(loop)
+
+        def readable() -> None:
+            came.append("waiting" if wakeup.waiting else "cancelled")
+            wakeup.wake()
+
+        loop.add_reader(scene[0].fileno(), readable)
+        try:
+            await wakeup
+        finally:
+            loop.remove_reader(scene[0].fileno())
+
+    def send(scene: tuple[socket.socket, socket.socket], _number: int) -> None:
+        scene[1].send(b"x")
+
+    assert await cancel_everywhere(pair, wait, nothing, moment=Moment.EVENT, at_each=send) == 1
+    assert came == ["cancelled", "waiting"]
 
 
 @every_moment

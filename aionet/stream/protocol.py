@@ -25,16 +25,14 @@ __all__ = ["StreamProtocol"]
 class StreamProtocol(Protocol):
     """Gathers what arrives and resumes those who wait for it.
 
-    ``needed`` is how many bytes a receiver waits for, 0 while there is none; it sleeps through what is less.
-    The common receiver waits for any bytes while there are none (``needed`` is 1): it is handed the chunk as it came,
-    in ``chunk``, and the buffer is not touched. Reading pauses above ``limit`` bytes that nobody has taken, unless the
-    receiver needs more than that.
+    ``needed`` is how many bytes a receiver waits for, 0 while there is none; it sleeps through what is less. One that
+    takes whatever comes, while nothing is here, is the transport's ``receiver``, and the buffer is not touched. Reading
+    pauses above ``limit`` bytes that nobody has taken, unless the receiver needs more than that.
     """
 
     __slots__ = (
         "_loop",
         "buffer",
-        "chunk",
         "closed",
         "ended",
         "eof",
@@ -53,7 +51,6 @@ class StreamProtocol(Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         self._loop = loop
         self.buffer = ReceiveBuffer()
-        self.chunk: bytes | None = None
         self.limit = limit
         self.needed = 0
         self.paused = False
@@ -70,13 +67,7 @@ class StreamProtocol(Protocol):
         self.transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Hand it to the receiver, or keep it."""
-        if self.needed == 1:
-            self.chunk = data
-            self.readable.wake()
-            if self.chunk is None:  # pyright: ignore[reportUnnecessaryComparison] - the receiver has taken it
-                return
-            self.chunk = None  # the receiver was cancelled in this very turn
+        """Keep it, and resume the receiver if it needs no more."""
         buffer = self.buffer
         buffer.append(data)
         if buffer.size >= self.needed:

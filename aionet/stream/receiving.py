@@ -69,11 +69,14 @@ class ReceivingStream(StreamBase):
             if self._budget < 0:
                 await self._let_others_run()
         elif not protocol.ended:
+            transport = self._transport
             protocol.needed = 1
+            transport.receiver = protocol.readable
             try:
                 await protocol.readable
             finally:
                 protocol.needed = 0
+                transport.receiver = None
         return self._arrived("recv", max_bytes)
 
     async def recv_into(self, buffer: bytearray | memoryview) -> int:
@@ -185,14 +188,17 @@ class ReceivingStream(StreamBase):
             data = await self.recv()
         else:
             # What recv would do, without a second coroutine for each message.
+            transport = self._transport
             protocol.needed = 1
+            transport.receiver = protocol.readable
             try:
                 await protocol.readable
             finally:
                 protocol.needed = 0
-            chunk = protocol.chunk
+                transport.receiver = None
+            chunk = transport.chunk
             if chunk is not None:
-                protocol.chunk = None
+                transport.chunk = None
                 return chunk
             data = self._arrived("recv", _RECV_SIZE)
         if data:
@@ -261,16 +267,13 @@ class ReceivingStream(StreamBase):
             await protocol.readable
         finally:
             protocol.needed = 0
-        if protocol.chunk is not None:
-            protocol.buffer.append(protocol.chunk)
-            protocol.chunk = None
 
     def _arrived(self, operation: str, max_bytes: int) -> bytes:
         """Take what has arrived, or say why nothing has."""
         protocol = self._protocol
-        data = protocol.chunk
+        data = self._transport.chunk
         if data is not None:
-            protocol.chunk = None
+            self._transport.chunk = None
             if len(data) <= max_bytes:
                 return data
             protocol.buffer.append(data)

@@ -30,22 +30,25 @@ __all__ = ["WaitQueue", "Wakeup"]
 
 
 class Wakeup:
-    """An awaitable event for one task, reusable as soon as that task has been resumed."""
+    """An awaitable event for one task, reusable as soon as that task has been resumed.
+
+    While a task waits, ``callback`` steps it, in ``context``; else it is None.
+    """
 
     __slots__ = (
         "_asyncio_future_blocking",
-        "_callback",
-        "_context",
         "_exception",
         "_loop",
+        "callback",
+        "context",
         "get_loop",
         "result",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._callback: Callable[[Wakeup], object] | None = None
-        self._context: Context | None = None
+        self.callback: Callable[[Wakeup], object] | None = None
+        self.context: Context | None = None
         self._exception: BaseException | None = None
         self._asyncio_future_blocking = False
         # The task calls these for every wait. They are functions of C, which need no frame of Python: a repeat gives the
@@ -62,28 +65,28 @@ class Wakeup:
     @property
     def waiting(self) -> bool:
         """Whether a task waits and nothing has resumed it yet."""
-        return self._callback is not None
+        return self.callback is not None
 
     def wake(self) -> None:
         """Resume the waiting task now. Only from a callback of the loop: no task may be running."""
-        callback = self._callback
+        callback = self.callback
         if callback is not None:
-            self._callback = None
-            self._context.run(callback, self)  # type: ignore[union-attr]
+            self.callback = None
+            self.context.run(callback, self)  # type: ignore[union-attr]
 
     def wake_soon(self) -> None:
         """Resume the waiting task in the loop's next turn."""
-        callback = self._callback
+        callback = self.callback
         if callback is not None:
-            self._callback = None
-            self._loop.call_soon(callback, self, context=self._context)
+            self.callback = None
+            self._loop.call_soon(callback, self, context=self.context)
 
     # What a task asks of a future.
 
     def add_done_callback(self, fn: Callable[[Wakeup], object], *, context: Context) -> None:
         """Remember how the task is stepped. The task calls this once for each wait."""
-        self._callback = fn
-        self._context = context
+        self.callback = fn
+        self.context = context
 
     def _raise(self) -> None:
         """Be the ``result`` of the one wait that a cancel has ended."""
@@ -94,7 +97,7 @@ class Wakeup:
 
     def cancel(self, msg: object = None) -> bool:
         """End the wait with CancelledError; say whether there was one."""
-        if self._callback is None:
+        if self.callback is None:
             return False
         self._exception = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         self.result = self._raise

@@ -37,11 +37,14 @@ def _discard(_data: bytes) -> None:
 class ReadingTransport(SocketTransport):
     """Reads what arrives and hands it to the protocol, in one of four ways.
 
-    ``_read`` is None for small reads into bytes, the usual way, whose frame the other three would lengthen: bulk reads,
-    reads into a BufferedProtocol's buffer, and one read into a buffer of the receiver's.
+    ``_read`` is None for small reads into bytes, the usual way; the other three are functions: bulk reads, reads into a
+    BufferedProtocol's buffer, and one read into a buffer of the receiver's.
+
+    A task that waits for anything at all sets ``receiver`` to the Wakeup that it awaits, and finds what came in
+    ``chunk``, which it takes by setting it to None; what is not taken goes to the protocol.
     """
 
-    __slots__ = ("_deliver", "_read", "_reading", "_recv")
+    __slots__ = ("_deliver", "_read", "_reading", "_recv", "chunk", "receiver")
 
     def __init__(
         self,
@@ -53,9 +56,11 @@ class ReadingTransport(SocketTransport):
         super().__init__(loop, sock, protocol, peer)
         # Bound once: looking it up on the socket for every message costs more than the object.
         self._recv = sock.recv
+        self.receiver: Wakeup | None = None
+        self.chunk: bytes | None = None
         self._reading = False  # registered for readability
         self._deliver: Callable[[bytes], object] = _discard
-        self._read: Callable[[], None] | None = None
+        self._read: Callable[[], bytes | None] | None = None
         self.set_protocol(protocol)
 
     def start(self) -> None:
@@ -100,63 +105,59 @@ class ReadingTransport(SocketTransport):
 
     def _on_readable(self) -> None:
         self._wrote = False  # the loop has come round
-        if self._read is not None:
-            self._read()
-            return
         try:
-            data = self._recv(_SMALL_READ)
+            data = self._recv(_SMALL_READ) if self._read is None else self._read()
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
             self._lost(self._error or exc)
             return
         if not data:
-            self._on_end()
+            if data is not None:
+                self._on_end()
             return
         size = len(data)
         self._bytes_read += size
         if size == _SMALL_READ:
             self._read = self._read_bulk
+        # Wakeup.wake and _call_protocol, without the frames that a message would pay for.
+        if self.receiver is not None and (step := self.receiver.callback) is not None:
+            self.receiver.callback = None
+            self.chunk = data
+            self.receiver.context.run(step, self.receiver)
+            if self.chunk is None:
+                return
+            self.chunk = None
         try:
             self._deliver(data)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as exc:  # noqa: BLE001 - as _call_protocol, whose frame the hot path cannot afford
+        except BaseException as exc:  # noqa: BLE001 - a protocol's mistake ends its connection, not the loop
             self._protocol_failed(exc, self._deliver)
 
-    def _recv_into(self, buffer: bytearray | memoryview) -> int:
-        """Read into a buffer; return 0 where there is nothing to tell the protocol of: nothing came, or it is over."""
-        try:
-            size = self._sock.recv_into(buffer)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError as exc:
-            self._lost(self._error or exc)
-            return 0
-        if not size:
-            self._on_end()
-        self._bytes_read += size
-        return size
+    # The other ways to read return what is to be handed on, b"" at the end of stream, None where there is nothing.
 
-    def _read_bulk(self) -> None:
+    def _read_bulk(self) -> bytes:
         buffer = shared_buffer()
-        size = self._recv_into(buffer)
-        if size:
-            if size < _SMALL_READ // 2:
-                self._read = None
-            self._call_protocol(self._deliver, buffer[:size].tobytes())
+        size = self._sock.recv_into(buffer)
+        if size < _SMALL_READ // 2:
+            self._read = None
+        return buffer[:size].tobytes()
 
-    def _read_into_protocol(self) -> None:
+    def _read_into_protocol(self) -> bytes | None:
         protocol = cast("asyncio.BufferedProtocol", self._protocol)
         buffer = self._call_protocol(protocol.get_buffer, BULK_SIZE)
         if self._state not in _RECEIVING:  # what it raised has closed the transport
-            return
+            return None
         if not memoryview(buffer).nbytes:
             self._protocol_failed(RuntimeError("get_buffer() returned an empty buffer"), protocol.get_buffer)
-            return
-        size = self._recv_into(buffer)
-        if size:
-            self._call_protocol(protocol.buffer_updated, size)
+            return None
+        size = self._sock.recv_into(buffer)
+        if not size:
+            return b""
+        self._bytes_read += size
+        self._call_protocol(protocol.buffer_updated, size)
+        return None
 
     async def receive_into(self, buffer: memoryview, readable: Wakeup) -> int:
         """Read once straight into ``buffer`` and return how many bytes came; 0 where the end or the loss came first.
@@ -166,17 +167,18 @@ class ReadingTransport(SocketTransport):
         count = 0
         usual = self._read
 
-        def read() -> None:
+        def read() -> bytes | None:
             nonlocal count
-            self._read = usual
             if not readable.waiting:  # cancelled in this very turn: the buffer is its owner's again
-                self._on_readable()
-                return
-            count = self._recv_into(buffer)
-            if count:
-                readable.wake()
-            elif self._reading:  # nothing came after all
-                self._read = read
+                self._read = usual
+                return self._recv(_SMALL_READ) if usual is None else usual()
+            count = self._sock.recv_into(buffer)
+            if not count:
+                return b""
+            self._read = usual
+            self._bytes_read += count
+            readable.wake()
+            return None
 
         self._read = read
         try:

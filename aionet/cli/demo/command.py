@@ -26,6 +26,9 @@ __all__ = ["demo"]
 
 _CTRL_C: Final = 130  # the status that shells give to what SIGINT has ended
 
+# Enough for every code path to have run and every buffer to have grown, in seconds.
+_WARMUP: Final = 0.25
+
 _MEBIBYTE: Final = 1024 * 1024
 
 
@@ -63,7 +66,7 @@ def demo(connections: int, size: int, seconds: float, rounds: int, loops: Sequen
     for loop in loops:
         loop_factory(loop)  # raises where it is not installed
     candidates = [Candidate(server, loop) for loop in loops for server in (OURS, PEER)]
-    results = Results.of(candidates, Workload(connections, size, seconds), Cores.here(), rounds)
+    results = Results.of(candidates, Workload(connections, size, seconds, min(_WARMUP, seconds)), Cores.here(), rounds)
     try:
         _measure_all(results, progress_output())
     except KeyboardInterrupt:
@@ -74,12 +77,15 @@ def demo(connections: int, size: int, seconds: float, rounds: int, loops: Sequen
 
 
 def _allow(connections: int) -> None:
-    """Let the processes that are started open so many descriptors."""
+    """Let the processes that are started open so many descriptors, if the system does."""
+    if connections <= default_max_connections():
+        return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most = default_max_connections()
     if connections > most:
-        raise click.BadParameter(f"{connections}: at most {most} with 'ulimit -Hn' {hard}", param_hint="--connections")
+        message = f"{connections} is more than the {most} that the system's limit on descriptors ({hard}) allows."
+        raise click.BadParameter(message, param_hint="--connections")
 
 
 def _measure_all(results: Results, console: Console) -> None:

@@ -42,10 +42,10 @@ class Candidate:
 class Workload:
     """What each measurement does: ``size`` in bytes, times in seconds."""
 
-    connections: int = 10
-    size: int = 1000
-    seconds: float = 1.0
-    warmup: float = 0.25
+    connections: int
+    size: int
+    seconds: float
+    warmup: float
 
 
 @attrs.frozen
@@ -116,9 +116,8 @@ def measure(candidate: Candidate, workload: Workload, cores: Cores) -> Sample:
         clients = [running.enter_context(client) for client in _clients(address, workload, cores)]
         try:
             return _drive(server, clients, workload)
-        except ProcessError:
-            server.check()  # if it is gone, then that is why
-            raise
+        except ProcessError as error:
+            raise server.explain(error) from error
 
 
 def _clients(address: str, workload: Workload, cores: Cores) -> Iterable[Process]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,6 @@ class Process:
             raise ProcessError(f"{self._title} said nothing for {timeout:g} s")
         line = self._output.readline()
         if not line:
-            self._popen.wait(PATIENCE)
             raise self._failure()
         answer: dict[str, Any] = json.loads(line)
         return answer
@@ -83,10 +83,12 @@ class Process:
         self.tell()
         return self.hear()
 
-    def check(self) -> None:
-        """Raise ProcessError if it has ended."""
+    def explain(self, error: ProcessError) -> ProcessError:
+        """Return why another process failed to work with this one: it has ended, or said something, or nobody knows."""
         if self._popen.poll() is not None:
-            raise self._failure()
+            return self._failure()
+        said = self._last_words()
+        return ProcessError(f"{error}; {self._title} said: {said}") if said else error
 
     def _leave(self) -> None:
         self._input.close()
@@ -98,11 +100,18 @@ class Process:
             raise self._failure()
 
     def _failure(self) -> ProcessError:
+        try:
+            status = self._popen.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            return ProcessError(f"{self._title} closed its output")
+        ending = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        said = self._last_words()
+        return ProcessError(f"{self._title} {ending}: {said}" if said else f"{self._title} {ending}")
+
+    def _last_words(self) -> str:
+        """The last line of its stderr: of a traceback, the line that says what was wrong."""
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip()
-        status = self._popen.returncode
-        ending = f"was killed by signal {-status}" if status and status < 0 else f"ended with status {status}"
-        return ProcessError(f"{self._title} {ending}" + (f": {said.splitlines()[-1]}" if said else ""))
+        return self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
 
     def _close_pipes(self) -> None:
         self._output.close()

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from aionet.cli.demo.table import table, thousands
+from aionet.cli.demo.table import counted, table, thousands
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,9 +37,9 @@ class Progress:
         self._done: int = 0
 
     def __enter__(self) -> Self:
-        count = len(self._results.samples)
-        what = f"{count} servers, {self._results.rounds} rounds: about {self._seconds_left:.0f} s"
-        self._console.print(what)
+        servers = counted(len(self._results.samples), "server")
+        rounds = counted(self._results.rounds, "round")
+        self._console.print(f"{servers}, {rounds}: about {self._seconds_left:.0f} s")
         return self
 
     def __exit__(
@@ -84,7 +84,7 @@ class LiveProgress(Progress):
 
     def begins(self, turn: int, candidate: Candidate) -> None:
         line = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=self._total, completed=self._done, width=24)
+        bar = ProgressBar(total=self._total, completed=self._done, width=20, complete_style="green")
         line.add_row(bar, f"round {turn} of {self._results.rounds}", f"{candidate}", f"{self._seconds_left:.0f} s left")
         shown = table(self._results, self._console.width)
         self._live.update(Group("", shown, line), refresh=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aionet.cli.demo.results import Results, Row
 
-__all__ = ["report", "table", "thousands"]
+__all__ = ["counted", "report", "table", "thousands"]
 
 _WIDE: Final = 100  # columns from which there is room for the bars
 _BAR: Final = 18
@@ -86,7 +86,7 @@ def table(results: Results, width: int) -> Table:
 
 def _title(results: Results) -> str:
     workload = results.workload
-    return f"TCP echo · {thousands(workload.size)} bytes · {_counted(workload.connections, 'connection')}"
+    return f"TCP echo · {thousands(workload.size)} bytes · {counted(workload.connections, 'connection')}"
 
 
 def _figures(row: Row, results: Results) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _bar(row: Row, most: float) -> Bar:
 
 def _notes(results: Results) -> Iterator[Text]:
     """How it was measured, and what limits the trust in the figures."""
-    rounds = _counted(results.rounds, "round")
+    rounds = counted(results.rounds, "round")
     installed = ", ".join(f"{name} {version}" for name, version in versions().items())
     yield _said(f"Medians of {rounds} of {results.workload.seconds:g} s; {installed}.")
     yield _said("CPU is the server's; ratios are to asyncio's streams on the same loop.")
@@ -136,5 +136,6 @@ def _warned(text: str) -> Text:
     return Text(text, style="yellow")
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """With its noun: 1 round, 3 rounds."""
     return f"{thousands(number)} {noun}" + ("" if number == 1 else "s")

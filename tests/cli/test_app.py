@@ -1,0 +1,39 @@
+"""The command line itself."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+
+def aionet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "aionet", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_names_the_commands() -> None:
+    result = aionet("--help")
+    assert result.returncode == 0
+    assert "python -m aionet [OPTIONS] COMMAND" in result.stdout
+    assert "demo  Measure aionet's streams beside asyncio's own." in result.stdout
+
+
+def test_help_of_a_command_names_its_options_and_their_defaults() -> None:
+    result = aionet("demo", "-h")
+    assert result.returncode == 0
+    for option in ("--connections", "--size", "--seconds", "--rounds", "--loop", "--json"):
+        assert option in result.stdout
+    assert "[default: 1000;" in result.stdout
+
+
+def test_version_is_that_of_the_package() -> None:
+    result = aionet("--version")
+    assert (result.returncode, result.stdout) == (0, f"aionet {metadata.version('aionet')}\n")
+
+
+@pytest.mark.parametrize("wrong", [["no-such-command"], ["--no-such-option"]])
+def test_what_it_does_not_know_is_named(wrong: list[str]) -> None:
+    result = aionet(*wrong)
+    assert result.returncode == 2
+    assert wrong[0] in result.stderr

@@ -1,0 +1,125 @@
+"""The demo's load generator, against servers that do as they should and servers that do not."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from aionet.cli.demo.client import Load, LoadError
+
+Serve = Callable[[socket.socket], None]
+
+
+@contextmanager
+def served_by(serve: Serve) -> Iterator[tuple[str, int]]:
+    """Run ``serve`` in a thread for each connection, and give the address."""
+    threads: list[threading.Thread] = []
+
+    def one(sock: socket.socket) -> None:
+        with sock, contextlib.suppress(ConnectionError):
+            serve(sock)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):  # the listening socket is shut down
+            while True:
+                sock, _ = listening.accept()
+                threads.append(threading.Thread(target=one, args=(sock,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield listening.getsockname()
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            for thread in [acceptor, *threads]:
+                thread.join()
+
+
+class Echo:
+    """Sends back what it receives, in pieces of at most so many bytes, and counts the bytes."""
+
+    def __init__(self, piece: int = 1 << 20) -> None:
+        self.piece = piece
+        self.pieces: list[int] = []
+
+    @property
+    def echoed(self) -> int:
+        return sum(self.pieces)
+
+    def __call__(self, sock: socket.socket) -> None:
+        while data := sock.recv(self.piece):
+            sock.sendall(data)
+            self.pieces.append(len(data))
+
+
+@pytest.mark.parametrize("connections", [1, 7])
+@pytest.mark.parametrize("piece", [1 << 20, 7])
+def test_each_message_that_was_sent_is_counted_when_all_of_it_is_back(connections: int, piece: int) -> None:
+    echo = Echo(piece)
+    with served_by(echo) as address, closing(Load(address, connections, size=100)) as load:
+        latencies = load.drive(0.05)
+    assert len(latencies) >= connections
+    assert echo.echoed == 100 * len(latencies)
+    assert all(latency > 0 for latency in latencies)
+
+
+def test_each_run_begins_where_the_last_one_ended() -> None:
+    echo = Echo()
+    with served_by(echo) as address, closing(Load(address, 2, size=10)) as load:
+        counted = len(load.drive(0.01)) + len(load.drive(0.01))
+    assert echo.echoed == 10 * counted
+
+
+def test_a_message_larger_than_the_sockets_take_is_sent_piece_by_piece() -> None:
+    size = 8 << 20
+    echo = Echo()
+    with served_by(echo) as address, closing(Load(address, 2, size)) as load:
+        counted = len(load.drive(0.01))
+    assert echo.echoed == size * counted
+
+
+def test_another_reply_than_an_echo_is_an_error() -> None:
+    with (
+        served_by(lambda sock: sock.sendall(bytes(len(sock.recv(100))))) as address,
+        closing(Load(address, 1, size=100)) as load,
+        pytest.raises(LoadError, match="something else"),
+    ):
+        load.drive(0.05)
+
+
+def test_more_than_an_echo_is_an_error() -> None:
+    with (
+        served_by(lambda sock: sock.sendall(sock.recv(100) + b"!")) as address,
+        closing(Load(address, 1, size=100)) as load,
+        pytest.raises(LoadError, match="something else"),
+    ):
+        load.drive(0.05)
+
+
+def test_a_server_that_closes_is_an_error() -> None:
+    with (
+        served_by(lambda sock: None) as address,
+        closing(Load(address, 3, size=100)) as load,
+        pytest.raises((LoadError, ConnectionResetError)),
+    ):
+        load.drive(0.05)
+
+
+def test_a_server_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aionet.cli.demo.client._PATIENCE", 0.05)
+
+    def listen_only(sock: socket.socket) -> None:
+        while sock.recv(65536):
+            pass
+
+    with (
+        served_by(listen_only) as address,
+        closing(Load(address, 1, size=100)) as load,
+        pytest.raises(LoadError, match=r"no reply .* for 0\.05 s"),
+    ):
+        load.drive(0.05)

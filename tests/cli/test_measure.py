@@ -1,0 +1,33 @@
+"""One measurement of a real server."""
+
+import os
+
+import pytest
+
+from aionet.cli.demo.measure import Candidate, Cores, Workload, measure
+from aionet.system.loops import available_loops
+
+
+@pytest.mark.parametrize("loop", available_loops())
+@pytest.mark.parametrize("server", ["aionet", "streams"])
+def test_two_load_generators_count_together(server: str, loop: str) -> None:
+    core = min(os.sched_getaffinity(0))
+    workload = Workload(connections=3, size=10, seconds=0.05, warmup=0.01)
+    found = measure(Candidate(server, loop), workload, Cores(core, (core, core)))
+    assert found.messages >= 3
+    assert found.seconds >= 0.05
+    assert 0 < found.p50 <= found.p99 < found.seconds
+    assert 0 < found.server_cpu < found.seconds
+    assert 0 < found.client_cpu < found.seconds
+
+
+def test_a_server_and_its_clients_have_cores_of_their_own_where_there_are_two() -> None:
+    usable = os.sched_getaffinity(0)
+    cores = Cores.here()
+    if len(usable) == 1:
+        assert cores.shared
+        assert cores.clients == (None,)
+    else:
+        assert cores.server in usable
+        assert set(cores.clients) <= usable - {cores.server}
+        assert len(cores.clients) == min(2, len(usable) - 1)

@@ -1,0 +1,109 @@
+"""Pairs of connected streams: one factory for each kind of transport.
+
+The suite in this folder takes nothing but such a factory. A new kind of transport is a new class here, and every line of
+the contract is then proved on it too.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import aionet
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from aionet import Limits, SocketOptions, Stream, Timeouts
+
+__all__ = ["FACTORIES", "PairFactory"]
+
+
+class PairFactory(ABC):
+    """Opens pairs of connected streams of one kind: ``async with pairs() as (ours, theirs)``."""
+
+    name: ClassVar[str]
+    # Whether an abort, or a close that finds the peer dead, reaches the other end as a reset; if not, as the end.
+    resets: ClassVar[bool] = True
+
+    @abstractmethod
+    async def open(
+        self,
+        *,
+        options: SocketOptions | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+    ) -> tuple[Stream, Stream]:
+        """Open a pair for the caller to close. What is given holds for both ends."""
+
+    @asynccontextmanager
+    async def __call__(
+        self,
+        *,
+        options: SocketOptions | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+    ) -> AsyncGenerator[tuple[Stream, Stream]]:
+        """Open a pair, and abort what is left of it at the end of the block."""
+        ours, theirs = await self.open(options=options, timeouts=timeouts, limits=limits)
+        try:
+            yield ours, theirs
+        finally:
+            ours.abort()
+            theirs.abort()
+
+
+class _OverListener(PairFactory):
+    """One end connects to a listener, the other is accepted by it."""
+
+    @abstractmethod
+    def _endpoint(self, folder: Path) -> str: ...
+
+    async def open(
+        self,
+        *,
+        options: SocketOptions | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+    ) -> tuple[Stream, Stream]:
+        with tempfile.TemporaryDirectory() as folder:
+            endpoint = self._endpoint(Path(folder))
+            async with aionet.listen(endpoint, options=options, timeouts=timeouts, limits=limits) as listener:
+                address = listener.addresses[0]
+                ours = await aionet.connect(address, options=options, timeouts=timeouts, limits=limits)
+                theirs = await listener.accept()
+        return ours, theirs
+
+
+class TCPv4(_OverListener):
+    """TCP over IPv4."""
+
+    name = "tcp4"
+
+    def _endpoint(self, folder: Path) -> str:
+        return "tcp://127.0.0.1:0"
+
+
+class TCPv6(_OverListener):
+    """TCP over IPv6."""
+
+    name = "tcp6"
+
+    def _endpoint(self, folder: Path) -> str:
+        return "tcp://[::1]:0"
+
+
+class Unix(_OverListener):
+    """Unix sockets."""
+
+    name = "unix"
+    resets = False
+
+    def _endpoint(self, folder: Path) -> str:
+        return f"unix:{folder / 'pair'}"
+
+
+FACTORIES = (TCPv4(), TCPv6(), Unix())

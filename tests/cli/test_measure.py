@@ -17,8 +17,8 @@ def test_two_load_generators_count_together(server: str, loop: str) -> None:
     assert found.messages >= 3
     assert found.seconds >= 0.05
     assert 0 < found.p50 <= found.p99 < found.seconds
-    assert 0 < found.server_cpu < found.seconds
-    assert 0 < found.client_cpu < found.seconds
+    assert found.server_cpu > 0
+    assert found.client_cpu > 0
 
 
 def test_a_server_and_its_clients_have_cores_of_their_own_where_there_are_two() -> None:

@@ -68,7 +68,7 @@ def table(results: Results, width: int) -> Table:
         shown.add_column(heading, justify="right", no_wrap=True)
     wide = width >= _WIDE
     if wide:
-        shown.add_column("", width=_BAR)
+        shown.add_column("\nmessages a second", width=_BAR)
     most = max((row.rate for row in rows if row.samples), default=1.0)
     for row, after in zip(rows, [*rows[1:], None], strict=True):
         first = row is rows[0] or shown.rows[-1].end_section

@@ -115,15 +115,10 @@ async def connect_first(
                 attempts.append((address, error))
                 starting.append(schedule.attempt_failed(address, error))
     finally:
-        await _give_up(running)
-
-
-async def _give_up(running: dict[asyncio.Task[socket.socket], Address]) -> None:
-    for task in running:
-        task.cancel()
-        task.add_done_callback(_close_connected)
-    if running:
-        await asyncio.wait(running)
+        # Not awaited: whoever was cancelled here would lose the socket that has connected.
+        for task in running:
+            task.cancel()
+            task.add_done_callback(_close_connected)
 
 
 def _close_connected(task: asyncio.Task[socket.socket]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "address_of",
     "connected",
     "every_kind",
     "listening_socket",

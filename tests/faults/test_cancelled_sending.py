@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import asynccontextmanager
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 import attrs
 import pytest
@@ -34,7 +34,7 @@ class Scene:
 
     stream: aionet.Stream
     peer: socket.socket
-    file: IO[bytes]
+    file: BinaryIO
     sent: bytearray = attrs.Factory(bytearray)
     received: bytearray = attrs.Factory(bytearray)
     begun: bool = False
@@ -50,7 +50,7 @@ async def little_room(kind: str = "tcp") -> AsyncGenerator[Scene]:
         with tempfile.TemporaryFile() as file:
             file.write(LARGE)
             file.flush()
-            yield Scene(stream, peer, file)
+            yield Scene(stream, peer, cast("BinaryIO", file))
 
 
 @asynccontextmanager

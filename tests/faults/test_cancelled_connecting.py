@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Operation: TypeAlias = "Callable[[Scene], Coroutine[None, None, object]]"
 SceneFactory: TypeAlias = "Callable[[], AbstractAsyncContextManager[Scene]]"
 
+QUICK = aionet.Timeouts(happy_eyeballs_delay=0.01, close=0.01)
+
 
 @attrs.define
 class Scene:
@@ -30,7 +32,7 @@ class Scene:
 
     listening: list[socket.socket]
     addresses: list[aionet.Address]
-    timeouts: aionet.Timeouts = aionet.Timeouts(happy_eyeballs_delay=0.01, close=0.01)
+    timeouts: aionet.Timeouts = QUICK
 
     async def resolve(self, host: str | None, port: int, **_options: object) -> list[aionet.InetAddress]:
         """Resolve every name to the addresses of the scene, after a turn of the loop."""
@@ -135,11 +137,10 @@ def make_room(scene: Scene, number: int) -> None:
 
 async def everything_is_closed(scene: Scene, result: object) -> None:
     """Close the result; then every connection that has come must end."""
-    match result:
-        case aionet.Stream() | aionet.StreamTransport():
-            result.abort()
-        case aionet.AsyncSocket():
-            result.close()
+    if isinstance(result, aionet.Stream | aionet.StreamTransport):
+        result.abort()
+    elif isinstance(result, aionet.AsyncSocket):
+        result.close()
     for listening in scene.listening:
         while True:
             try:
@@ -152,18 +153,18 @@ async def everything_is_closed(scene: Scene, result: object) -> None:
                     assert await receive_to_end(accepted) in (b"", b"hello")
 
 
-SCENES = [
-    partial(one_address, "tcp"),
-    partial(one_address, "unix"),
-    refused_then_good,
-    silent_then_good,
-    all_refused,
-    all_silent,
-]
+SCENES: dict[str, SceneFactory] = {
+    "tcp": partial(one_address, "tcp"),
+    "unix": partial(one_address, "unix"),
+    "refused then good": refused_then_good,
+    "silent then good": silent_then_good,
+    "all refused": all_refused,
+    "all silent": all_silent,
+}
 
 
 @every_moment
-@pytest.mark.parametrize("scene", SCENES, ids=["tcp", "unix", *(scene.__name__ for scene in SCENES[2:])])
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 async def test_no_socket_is_left(scene: SceneFactory, moment: Moment) -> None:
     assert await cancel_everywhere(scene, connect, everything_is_closed, moment=moment) >= 1
 
@@ -181,7 +182,8 @@ async def test_no_socket_is_left_where_a_unix_backlog_is_full(moment: Moment) ->
 @every_moment
 @every_kind
 async def test_no_socket_is_left_where_a_block_is_entered(kind: str, moment: Moment) -> None:
-    assert await cancel_everywhere(partial(one_address, kind), enter_and_leave, everything_is_closed, moment=moment) >= 1
+    scene = partial(one_address, kind)
+    assert await cancel_everywhere(scene, enter_and_leave, everything_is_closed, moment=moment) >= 1
 
 
 @every_moment

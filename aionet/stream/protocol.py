@@ -72,9 +72,10 @@ class StreamProtocol(Protocol):
         buffer.append(data)
         if buffer.size >= self.needed:
             self.readable.wake()
-            if buffer.size > self.limit and not self.paused:
-                self.paused = True
-                self.transport.pause_reading()
+        # Asked anew: the receiver may have taken it, or looked at it and found that it needs more.
+        if buffer.size > self.limit and buffer.size >= self.needed and not self.paused:
+            self.paused = True
+            self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on after a pause."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aionet.address import UnixAddress
 from aionet.errors import AddressError, ConnectError, ConnectTimeoutError
+from aionet.system.poller import WRITABLE, poller_of
 from aionet.system.resolver import resolve
 from aionet.system.sockopts import prepare_connecting
 from aionet.system.wakeup import Wakeup
@@ -163,12 +164,13 @@ async def _connect(sock: socket.socket, address: Address) -> None:
 
 async def _writable(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
+    poller = poller_of(loop)
     connected = Wakeup(loop)
-    loop.add_writer(sock.fileno(), connected.wake)
+    poller.watch(sock.fileno(), WRITABLE, lambda _events: connected.wake())
     try:
         await connected
     finally:
-        loop.remove_writer(sock.fileno())
+        poller.forget(sock.fileno())
 
 
 def _adopt(descriptor: int) -> socket.socket:

@@ -8,36 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aionet.system.poller import READABLE, WRITABLE, poller_of
 from aionet.system.wakeup import WaitQueue, Wakeup
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Readiness"]
+__all__ = ["DescriptorReadiness", "Readiness"]
 
 
 class Readiness:
-    """One direction of one descriptor.
+    """One direction of one descriptor: those who wait for it, resumed one for each event, in the order of coming.
 
-    Each event resumes one waiter, the one that came first: it takes what there is, and what is left brings the next
-    event. ``_first`` is reused from wait to wait, so that the usual single waiter costs no allocation; it is taken only
-    while nobody queues behind it, which keeps the order.
+    The one that is resumed takes what there is, and what is left brings the next event. ``_first`` is reused from wait
+    to wait, so that the usual single waiter costs no allocation; it is taken only while nobody queues behind it, which
+    keeps the order. ``changed`` is called when ``wanted`` does.
     """
 
-    __slots__ = ("_add", "_fd", "_first", "_queue", "_registered", "_remove", "_taken")
+    __slots__ = ("_changed", "_first", "_queue", "_taken", "wanted")
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        fd: int,
-        add: Callable[[int, Callable[[], None]], object],
-        remove: Callable[[int], object],
-    ) -> None:
-        self._fd = fd
-        self._add = add
-        self._remove = remove
-        self._registered = False
+    def __init__(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
+        self.wanted = False
+        self._changed = changed
         self._first = Wakeup(loop)
         self._taken = False
         self._queue = WaitQueue(loop)
@@ -49,9 +42,9 @@ class Readiness:
 
     async def wait(self) -> None:
         """Wait for the next event that is not an earlier waiter's. Cancelled: the next waiter gets it."""
-        if not self._registered:
-            self._registered = True
-            self._add(self._fd, self._on_ready)
+        if not self.wanted:
+            self.wanted = True
+            self._changed()
         if self._taken or self._queue:
             await self._queue.wait()
             return
@@ -61,20 +54,48 @@ class Readiness:
         finally:
             self._taken = False
 
-    def _on_ready(self) -> None:
+    def ready(self) -> None:
+        """Resume the first waiter; if there is none, want no more events."""
         if self._first.waiting:
             self._first.wake()
         elif not self._queue.wake_first():
-            self.unregister()
-
-    def unregister(self) -> None:
-        """Ask the loop for no more events."""
-        if self._registered:
-            self._registered = False
-            self._remove(self._fd)
+            self.wanted = False
+            self._changed()
 
     def close(self) -> None:
-        """Unregister, and resume everybody in the loop's next turn: they find the descriptor gone."""
-        self.unregister()
+        """Want no more events, and resume everybody in the loop's next turn: they find the descriptor gone."""
+        self.wanted = False
         self._first.wake_soon()
         self._queue.wake_all_soon()
+
+
+class DescriptorReadiness:
+    """Both directions of one descriptor, and its place with the poller."""
+
+    __slots__ = ("_fd", "_poller", "reading", "writing")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        self._fd = fd
+        self._poller = poller_of(loop)
+        self.reading = Readiness(loop, self._changed)
+        self.writing = Readiness(loop, self._changed)
+
+    def _changed(self) -> None:
+        events = (READABLE if self.reading.wanted else 0) | (WRITABLE if self.writing.wanted else 0)
+        if events:
+            self._poller.watch(self._fd, events, self._on_ready)
+        else:
+            self._poller.forget(self._fd)
+
+    def _on_ready(self, events: int) -> None:
+        # An error or a hang-up is for both: whoever tries next is told what it is.
+        if self.reading.wanted and events & ~WRITABLE:
+            self.reading.ready()
+        if self.writing.wanted and events & ~READABLE:
+            self.writing.ready()
+
+    def close(self) -> None:
+        """Forget the descriptor, before it is closed; whoever waits is resumed in the loop's next turn."""
+        self._poller.forget(self._fd)
+        self.reading.close()
+        self.writing.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from aionet.address import InetAddress, UnixAddress
 from aionet.errors import ClosedError
-from aionet.system.readiness import Readiness
+from aionet.system.readiness import DescriptorReadiness, Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -51,7 +51,7 @@ class AsyncSocket:
     Source: socket(2), and the man page of each function.
     """
 
-    __slots__ = ("__weakref__", "_dry", "_loop", "_reading", "_sendall", "_sock", "_writing")
+    __slots__ = ("__weakref__", "_dry", "_loop", "_readiness", "_reading", "_sendall", "_sock", "_writing")
 
     def __init__(
         self,
@@ -73,8 +73,9 @@ class AsyncSocket:
         sock.setblocking(False)
         self._sock = sock
         self._loop = loop
-        self._reading = Readiness(loop, sock.fileno(), loop.add_reader, loop.remove_reader)
-        self._writing = Readiness(loop, sock.fileno(), loop.add_writer, loop.remove_writer)
+        self._readiness = DescriptorReadiness(loop, sock.fileno())
+        self._reading = self._readiness.reading
+        self._writing = self._readiness.writing
         # A stream whose last read took all there was: reading on would only be told EAGAIN.
         self._dry = False
         self._sendall: asyncio.Lock | None = None
@@ -90,12 +91,11 @@ class AsyncSocket:
         if self._loop.is_closed():
             sock.close()
         else:  # a finalizer may run in any thread
-            self._loop.call_soon_threadsafe(self._release, sock, self._reading, self._writing)
+            self._loop.call_soon_threadsafe(self._release, sock, self._readiness)
 
     @staticmethod
-    def _release(sock: socket.socket, reading: Readiness, writing: Readiness) -> None:
-        reading.close()
-        writing.close()
+    def _release(sock: socket.socket, readiness: DescriptorReadiness) -> None:
+        readiness.close()
         sock.close()
 
     # --- waiting ------------------------------------------------------------------------------------------------------
@@ -264,13 +264,12 @@ class AsyncSocket:
     def close(self) -> None:
         """Close the socket; whoever waits on it is told by ClosedError. Idempotent. Source: close(2)."""
         if self._sock.fileno() >= 0:
-            self._release(self._sock, self._reading, self._writing)
+            self._release(self._sock, self._readiness)
 
     def detach(self) -> int:
         """Give the descriptor away without closing it. Whoever waits is told by ClosedError."""
         self._check_open("detach")
-        self._reading.close()
-        self._writing.close()
+        self._readiness.close()
         return self._sock.detach()
 
     def __enter__(self) -> Self:

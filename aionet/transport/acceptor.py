@@ -19,7 +19,10 @@ from __future__ import annotations
 
 import errno
 import logging
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
+
+from aionet.system.poller import READABLE, poller_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,7 +67,18 @@ class Acceptor:
     out of something.
     """
 
-    __slots__ = ("_accepted", "_batch", "_last_log", "_loop", "_registered", "_rest", "_sock", "rests")
+    __slots__ = (
+        "_accepted",
+        "_batch",
+        "_context",
+        "_last_log",
+        "_loop",
+        "_poller",
+        "_registered",
+        "_rest",
+        "_sock",
+        "rests",
+    )
 
     def __init__(
         self,
@@ -73,6 +87,8 @@ class Acceptor:
         accepted: Callable[[socket.socket, SockAddr], None],
     ) -> None:
         self._loop = loop
+        self._poller = poller_of(loop)
+        self._context = copy_context()  # what is accepted inherits it, as from a reader of the loop's
         self._sock = sock
         self._accepted = accepted
         self._batch = 1
@@ -85,7 +101,7 @@ class Acceptor:
         """Accept from now on; during a rest, from its end on."""
         if not self._registered and self._rest is None:
             self._registered = True
-            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+            self._poller.watch(self._sock.fileno(), READABLE, self._on_readable)
 
     def stop(self) -> None:
         """Accept nothing more, for now or for ever; new connections wait in the backlog."""
@@ -107,9 +123,12 @@ class Acceptor:
     def _unregister(self) -> None:
         if self._registered:
             self._registered = False
-            self._loop.remove_reader(self._sock.fileno())
+            self._poller.forget(self._sock.fileno())
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, _events: int) -> None:
+        self._context.run(self._accept_batch)
+
+    def _accept_batch(self) -> None:
         for _ in range(self._batch):
             try:
                 sock, peer = self._sock.accept()

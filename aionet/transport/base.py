@@ -12,12 +12,15 @@ import struct
 import warnings
 from asyncio.trsock import TransportSocket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from aionet.system.poller import READABLE, WRITABLE, poller_of
 from aionet.wire.lifecycle import CLOSING_STATES, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
     from aionet.system.types import SockAddr
 
@@ -30,20 +33,27 @@ _NOBODY: Final = asyncio.BaseProtocol()
 
 
 class SocketTransport(asyncio.Transport):
-    """A transport over a connected socket, without its two halves: reading.py and writing.py."""
+    """A transport over a connected socket, without its two halves: reading.py and writing.py.
+
+    The loop's callbacks to the protocol are made in ``context``; None is for a protocol of ours that has no use for one.
+    """
 
     __slots__ = (
         "__weakref__",
         "_bytes_read",
         "_bytes_written",
+        "_context",
         "_error",
         "_fd",
         "_local",
         "_loop",
         "_peer",
+        "_poller",
         "_protocol",
+        "_reading",
         "_sock",
         "_state",
+        "_writing",
         "_wrote",
     )
 
@@ -53,9 +63,12 @@ class SocketTransport(asyncio.Transport):
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
         peer: SockAddr | None,
+        context: Context | None,
     ) -> None:
         super().__init__()
         self._loop = loop
+        self._poller = poller_of(loop)
+        self._context = context
         self._sock = sock
         self._fd = sock.fileno()
         self._peer = peer
@@ -65,6 +78,8 @@ class SocketTransport(asyncio.Transport):
         self._bytes_read = 0
         self._bytes_written = 0
         self._protocol = protocol
+        self._reading = False  # watched for readability
+        self._writing = False  # watched for writability
         self._wrote = False  # something was sent since the loop last came round, as far as we know
 
     def __repr__(self) -> str:
@@ -96,6 +111,34 @@ class SocketTransport(asyncio.Transport):
             {"message": f"{name} raised", "exception": exc, "transport": self, "protocol": self._protocol}
         )
         self.abort()
+
+    # --- readiness ----------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Ask to be told of what the halves want to know."""
+        if self._reading:
+            events = READABLE | WRITABLE if self._writing else READABLE
+            callback = self._on_ready if self._writing else self._on_readable
+        elif self._writing:
+            events, callback = WRITABLE, self._on_writable
+        else:
+            self._poller.forget(self._fd)
+            return
+        self._poller.watch(
+            self._fd, events, callback if self._context is None else partial(self._context.run, callback)
+        )
+
+    def _on_ready(self, events: int) -> None:
+        if events & ~WRITABLE:  # an error or a hang-up, too, is there to be read
+            self._on_readable(events)
+        if self._writing and events & ~READABLE:
+            self._on_writable(events)
+
+    def _on_readable(self, events: int) -> None:
+        raise NotImplementedError
+
+    def _on_writable(self, events: int) -> None:
+        raise NotImplementedError
 
     # --- facts --------------------------------------------------------------------------------------------------------
 
@@ -187,10 +230,12 @@ class SocketTransport(asyncio.Transport):
         self._error = exc
         self._release()
         self._sock.close()
-        self._loop.call_soon(self._call_connection_lost)
+        self._loop.call_soon(self._call_connection_lost, context=self._context)
 
     def _release(self) -> None:
         """Let go of everything but the descriptor: each half adds its own."""
+        self._reading = self._writing = False
+        self._poller.forget(self._fd)
 
     def _call_connection_lost(self) -> None:
         protocol, self._protocol = self._protocol, _NOBODY

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 from aionet.errors import ConnectError
@@ -76,7 +77,7 @@ async def create_connection(
         sock.setblocking(False)
     try:
         protocol = protocol_factory()
-        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol)
+        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol, context=copy_context())
     except BaseException:
         sock.close()
         raise

@@ -17,6 +17,7 @@ from aionet.wire.lifecycle import CLOSING_STATES, Event, State, advance
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from contextvars import Context
 
     from aionet.system.types import SockAddr
     from aionet.system.wakeup import Wakeup
@@ -44,7 +45,7 @@ class ReadingTransport(SocketTransport):
     ``chunk``, which it takes by setting it to None; what is not taken goes to the protocol.
     """
 
-    __slots__ = ("_deliver", "_read", "_reading", "_recv", "chunk", "receiver")
+    __slots__ = ("_deliver", "_read", "_recv", "chunk", "receiver")
 
     def __init__(
         self,
@@ -52,13 +53,13 @@ class ReadingTransport(SocketTransport):
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
         peer: SockAddr | None,
+        context: Context | None,
     ) -> None:
-        super().__init__(loop, sock, protocol, peer)
+        super().__init__(loop, sock, protocol, peer, context)
         # Bound once: looking it up on the socket for every message costs more than the object.
         self._recv = sock.recv
         self.receiver: Wakeup | None = None
         self.chunk: bytes | None = None
-        self._reading = False  # registered for readability
         self._deliver: Callable[[bytes], object] = _discard
         self._read: Callable[[], bytes | None] | None = None
         self.set_protocol(protocol)
@@ -96,14 +97,14 @@ class ReadingTransport(SocketTransport):
     def _start_reading(self) -> None:
         if not self._reading:
             self._reading = True
-            self._loop.add_reader(self._fd, self._on_readable)
+            self._watch()
 
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._fd)
+            self._watch()
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, _events: int) -> None:
         self._wrote = False  # the loop has come round
         try:
             data = self._recv(_SMALL_READ) if self._read is None else self._read()
@@ -211,6 +212,5 @@ class ReadingTransport(SocketTransport):
 
     def _release(self) -> None:
         super()._release()
-        self._stop_reading()
         self._deliver = _discard
         self._read = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio.trsock import TransportSocket
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from aionet.options import SocketOptions
@@ -45,7 +46,7 @@ class _ServedTransport(StreamTransport):
         self, server: TransportServer, sock: socket.socket, peer: SockAddr, protocol: asyncio.BaseProtocol
     ) -> None:
         self._server = server
-        super().__init__(server.get_loop(), sock, protocol, peer=peer)
+        super().__init__(server.get_loop(), sock, protocol, peer=peer, context=copy_context())
 
     def _call_connection_lost(self) -> None:
         super()._call_connection_lost()

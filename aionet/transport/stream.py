@@ -16,6 +16,7 @@ from aionet.wire.lifecycle import CLOSING_STATES, Event, State, advance
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from contextvars import Context
 
     from aionet.options import Limits
     from aionet.system.types import SockAddr
@@ -28,6 +29,7 @@ _CLOSE_TIMEOUT: Final = 5.0  # seconds
 class StreamTransport(WritingTransport):
     """asyncio's Transport over a connected, non-blocking stream socket, on any event loop.
 
+    The loop calls the protocol in ``context``; None, for a protocol that has no use for one, saves the switch.
     ``limits`` gives the write queue's high and low water in bytes (64 and 16 KiB), ``close_timeout`` how many seconds a
     close may wait for the peer before it becomes an abort (5; None: for ever). Call ``start`` to begin.
     """
@@ -41,10 +43,11 @@ class StreamTransport(WritingTransport):
         protocol: asyncio.BaseProtocol,
         *,
         peer: SockAddr | None = None,
+        context: Context | None = None,
         limits: Limits | None = None,
         close_timeout: float | None = _CLOSE_TIMEOUT,
     ) -> None:
-        super().__init__(loop, sock, protocol, peer, limits)
+        super().__init__(loop, sock, protocol, peer, context, limits)
         self._close_timeout = close_timeout
         self._close_handle: asyncio.TimerHandle | None = None
 

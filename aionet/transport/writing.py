@@ -47,7 +47,7 @@ _DEFAULT_LIMITS: Final = Limits()
 class WritingTransport(ReadingTransport):
     """Sends, queues, and keeps the queue between low and high water."""
 
-    __slots__ = ("_flush_scheduled", "_flushed", "_queue", "_send", "_unbroken", "_writing")
+    __slots__ = ("_flush_scheduled", "_flushed", "_queue", "_send", "_unbroken")
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class WritingTransport(ReadingTransport):
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
         peer: SockAddr | None,
+        context: Context | None,
         limits: Limits | None,
     ) -> None:
-        super().__init__(loop, sock, protocol, peer)
+        super().__init__(loop, sock, protocol, peer, context)
         limits = limits or _DEFAULT_LIMITS
         self._send = sock.send
         self._queue = WriteQueue(limits.high_water, limits.low_water)
-        self._writing = False  # registered for writability
         self._unbroken = 0  # bytes of large writes since then
         self._flush_scheduled = False
         self._flushed: list[Callable[[], None]] | None = None
@@ -206,17 +206,20 @@ class WritingTransport(ReadingTransport):
     def _flush_soon(self) -> None:
         if not self._flush_scheduled:
             self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush, context=self._context)
 
     def _watch_writable(self) -> None:
         if not self._writing:
             self._writing = True
-            self._loop.add_writer(self._fd, self._flush)
+            self._watch()
 
     def _unwatch_writable(self) -> None:
         if self._writing:
             self._writing = False
-            self._loop.remove_writer(self._fd)
+            self._watch()
+
+    def _on_writable(self, _events: int) -> None:
+        self._flush()
 
     def _flush(self) -> None:
         """Send what is queued: a callback of the loop, or called where the queue must not wait for one."""
@@ -353,6 +356,5 @@ class WritingTransport(ReadingTransport):
 
     def _release(self) -> None:
         super()._release()
-        self._unwatch_writable()
         self._queue.clear()
         self._call_flushed()

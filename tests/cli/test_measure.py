@@ -1,6 +1,10 @@
 """One measurement of a real server."""
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,15 @@ def test_two_load_generators_count_together(server: str, loop: str) -> None:
     assert 0 < found.p50 <= found.p99 < found.seconds
     assert found.server_cpu > 0
     assert found.client_cpu > 0
+
+
+@pytest.mark.parametrize(("server", "imported"), [("aionet", True), ("streams", False)])
+def test_only_aionets_server_imports_it(server: str, *, imported: bool) -> None:
+    command = [sys.executable, "-P", "-X", "importtime", "aionet/cli/demo/server.py", server, "--loop", "asyncio"]
+    root = Path(__file__).parents[2]
+    result = subprocess.run(command, input="", capture_output=True, text=True, check=True, cwd=root)
+    assert json.loads(result.stdout)["address"].startswith("127.0.0.1:")
+    assert ("| aionet\n" in result.stderr) is imported
 
 
 def test_a_server_and_its_clients_have_cores_of_their_own_where_there_are_two() -> None:

@@ -1,7 +1,7 @@
 """The load generator, alone in its process: many connections, each of which sends a message and waits for its echo.
 
 It is the same for every server, and lean, since it shares the machine with the server: plain sockets, epoll, one
-reading of the clock a message. ``python -m aionet.cli.demo.client 127.0.0.1:8000 --connections 10 --size 1000 ...``
+reading of the clock a message. ``python client.py 127.0.0.1:8000 --connections 10 --size 1000 ...``
 connects, warms up, says that it is ready as a line of JSON, waits for a line on stdin, measures, and says what it
 found. Between the warm-up and the end of the measurement no message is under way that is not counted, so that whoever
 started it can put the server's CPU time against the number of messages exactly.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import select
 import socket
@@ -19,8 +20,6 @@ import time
 from array import array
 from collections import Counter
 from typing import Final
-
-from aionet.cli.demo.child import pin, say
 
 _PATIENCE: Final = 10.0  # seconds without any reply, after which the server is taken for dead
 
@@ -121,11 +120,15 @@ class Load:
         return latencies
 
 
+def _say(**values: object) -> None:
+    print(json.dumps(values), flush=True)  # noqa: T201 - for whoever started it
+
+
 def _measure(load: Load, seconds: float) -> None:
     cpu, began = time.process_time(), time.perf_counter()
     latencies = load.drive(seconds)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
-    say(
+    _say(
         messages=len(latencies),
         seconds=took,
         cpu=cpu,
@@ -141,14 +144,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--warmup", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--core", type=int)
     arguments = parser.parse_args()
-    pin(arguments.core)
     host, _, port = arguments.address.rpartition(":")
     try:
         with contextlib.closing(Load((host, int(port)), arguments.connections, arguments.size)) as load:
             load.drive(arguments.warmup)
-            say(ready=True)
+            _say(ready=True)
             if sys.stdin.readline():
                 _measure(load, arguments.seconds)
     except (LoadError, OSError) as error:

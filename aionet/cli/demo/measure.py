@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import attrs
@@ -18,6 +19,9 @@ __all__ = ["Candidate", "Cores", "Sample", "Workload", "measure"]
 
 # Two load generators in Python outrun any server in Python; where there are two cores, one has to do.
 _MOST_CLIENTS: Final = 2
+
+_SERVER: Final = Path(__file__).with_name("server.py")
+_CLIENT: Final = Path(__file__).with_name("client.py")
 
 _TITLES: Final = {"aionet": "aionet", "streams": "asyncio streams"}
 
@@ -109,9 +113,8 @@ def measure(candidate: Candidate, workload: Workload, cores: Cores) -> Sample:
 
     """
     with ExitStack() as running:
-        title = f"the server ({candidate})"
-        arguments = [candidate.server, "--loop", candidate.loop, *_pinned(cores.server)]
-        server = running.enter_context(Process(title, "aionet.cli.demo.server", arguments))
+        arguments = [candidate.server, "--loop", candidate.loop]
+        server = running.enter_context(Process(f"the server ({candidate})", _SERVER, arguments, cores.server))
         address = server.hear()["address"]
         clients = [running.enter_context(client) for client in _clients(address, workload, cores)]
         try:
@@ -125,12 +128,8 @@ def _clients(address: str, workload: Workload, cores: Cores) -> Iterable[Process
     for number, core in enumerate(cores.clients[:count]):
         connections = workload.connections // count + (number < workload.connections % count)
         arguments = [address, "--connections", connections, "--size", workload.size]
-        arguments += ["--warmup", workload.warmup, "--seconds", workload.seconds, *_pinned(core)]
-        yield Process("the load generator", "aionet.cli.demo.client", arguments)
-
-
-def _pinned(core: int | None) -> list[object]:
-    return [] if core is None else ["--core", core]
+        arguments += ["--warmup", workload.warmup, "--seconds", workload.seconds]
+        yield Process("the load generator", _CLIENT, arguments, core)
 
 
 def _drive(server: Process, clients: list[Process], workload: Workload) -> Sample:

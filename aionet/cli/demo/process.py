@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from aionet.errors import AionetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
     from types import TracebackType
 
 __all__ = ["PATIENCE", "Process", "ProcessError"]
@@ -27,22 +29,26 @@ class ProcessError(AionetError):
 
 
 class Process:
-    """A module of ours in a Python of its own. The end of its stdin tells it to leave; leaving the block ends it.
+    """A script of ours in a Python of its own. The end of its stdin tells it to leave; leaving the block ends it.
+
+    ``core`` is what it is pinned to, None leaves that to the system.
 
     It has a process group of its own: Ctrl-C in the terminal reaches the demo alone, which ends what it started.
     """
 
-    def __init__(self, title: str, module: str, arguments: Iterable[object]) -> None:
+    def __init__(self, title: str, script: Path, arguments: Iterable[object] = (), core: int | None = None) -> None:
         self._title = title
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__; a full pipe would stop a talker
-        self._popen = subprocess.Popen(  # noqa: S603 - our own modules
-            [sys.executable, "-m", module, *map(str, arguments)],
+        self._popen = subprocess.Popen(  # noqa: S603 - our own scripts
+            [sys.executable, "-P", str(script), *map(str, arguments)],  # -P: its folder is not searched for modules
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
             process_group=0,
         )
+        if core is not None:
+            os.sched_setaffinity(self._popen.pid, {core})
         self._input = cast("IO[str]", self._popen.stdin)
         self._output = cast("IO[str]", self._popen.stdout)
 

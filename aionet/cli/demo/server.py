@@ -1,25 +1,31 @@
-"""The server that is measured, alone in its process: ``python -m aionet.cli.demo.server aionet --loop uvloop``.
+"""The server that is measured, alone in its process: ``python server.py aionet --loop uvloop``.
 
 It says its address as a line of JSON, answers each line on stdin with the CPU time that it has used so far, and ends
 when stdin ends: so it also ends when whoever started it is gone.
+
+It is run as a script, and imports aionet only to serve with it, since what a process has imported decides how fast
+asyncio receives. asyncio's transports allocate 256 KiB for each recv. glibc maps and unmaps so much anew each time,
+which costs more than all the rest, until something as large has been freed once (man 3 mallopt, M_MMAP_THRESHOLD); from
+then on it is kept, and asyncio takes half the time. Importing aionet does that in some runs and not in others, as may
+any large import. A program of asyncio alone does not.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import resource
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-import aionet
-from aionet.cli.demo.child import pin, say
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
+
+    import aionet
 
     Serve = Callable[[], AbstractAsyncContextManager[str]]
 
@@ -36,6 +42,8 @@ async def _echo(stream: aionet.Stream) -> None:
 
 @asynccontextmanager
 async def _aionet() -> AsyncGenerator[str]:
+    import aionet  # noqa: PLC0415 - not where asyncio alone is measured: see above
+
     async with aionet.serve((_HOST, 0), _echo) as server:
         yield str(server.addresses[0])
 
@@ -58,6 +66,18 @@ async def _streams() -> AsyncGenerator[str]:
 _SERVERS: Final[dict[str, Serve]] = {"aionet": _aionet, "streams": _streams}
 
 
+def _new_loop(name: str) -> asyncio.AbstractEventLoop:
+    if name == "uvloop":
+        import uvloop  # noqa: PLC0415 - an extra, and not where asyncio is measured
+
+        return uvloop.new_event_loop()
+    return asyncio.SelectorEventLoop()
+
+
+def _say(**values: object) -> None:
+    print(json.dumps(values), flush=True)  # noqa: T201 - for whoever started it
+
+
 async def _serve(serve: Serve) -> None:
     loop = asyncio.get_running_loop()
     stdin = sys.stdin.fileno()
@@ -66,13 +86,13 @@ async def _serve(serve: Serve) -> None:
     def answer() -> None:
         if os.read(stdin, 4096):
             usage = resource.getrusage(resource.RUSAGE_SELF)
-            say(cpu=usage.ru_utime + usage.ru_stime)
+            _say(cpu=usage.ru_utime + usage.ru_stime)
         else:
             loop.remove_reader(stdin)
             ended.set()
 
     async with serve() as address:
-        say(address=address)
+        _say(address=address)
         loop.add_reader(stdin, answer)
         await ended.wait()
 
@@ -81,11 +101,10 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("server", choices=_SERVERS)
-    parser.add_argument("--loop", required=True)
-    parser.add_argument("--core", type=int)
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], required=True)
     arguments = parser.parse_args()
-    pin(arguments.core)
-    aionet.run(_serve(_SERVERS[arguments.server]), loop=arguments.loop)
+    with asyncio.Runner(loop_factory=lambda: _new_loop(arguments.loop)) as runner:
+        runner.run(_serve(_SERVERS[arguments.server]))
 
 
 if __name__ == "__main__":

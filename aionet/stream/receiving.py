@@ -86,6 +86,9 @@ class ReceivingStream(StreamBase):
         Source: recv(2).
         """
         target = memoryview(buffer).cast("B")
+        if target.readonly:
+            message = f"recv_into: a read-only {type(buffer).__name__}: expected a writable buffer"
+            raise TypeError(message)
         if not target.nbytes:
             message = "recv_into: the buffer is empty: expected room for at least 1 byte"
             raise ValueError(message)
@@ -148,7 +151,7 @@ class ReceivingStream(StreamBase):
         await self._ready("recv_until")
         end = await self._find("recv_until", separator, max_bytes)
         if end < 0:
-            partial = self._protocol.buffer.take(_RECV_SIZE)
+            partial = self._protocol.buffer.take(sys.maxsize)
             message = f"recv_until on {self._ends('<-')}: the stream ended before {separator!r}"
             raise IncompleteReadError(message, partial, None)
         return self._take(end)

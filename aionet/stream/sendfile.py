@@ -74,7 +74,7 @@ async def _send_region(transport: StreamTransport, descriptor: int, offset: int,
 
 
 async def _send_pieces(stream: SendingStream, file: BinaryIO, offset: int, count: int | None) -> int:
-    if offset:
+    if offset or file.seekable():  # a pipe is sent from where it stands
         file.seek(offset)
     sent = 0
     while count is None or sent < count:

@@ -60,30 +60,44 @@ class Program:
         return int(resident[1]) * 1024
 
 
+def command(example: str, *args: str, loop: str) -> list[str]:
+    """Return the command that runs an example: like its users, but with every warning shown."""
+    return [sys.executable, "-W", "default", str(EXAMPLES / example), "--loop", loop, *args]
+
+
 @contextmanager
-def running(example: str, *args: str, loop: str, complains: str = "") -> Iterator[Program]:
-    """Run an example on a free port until the block ends; then it must end by SIGTERM, with status 0.
+def running(
+    example: str, *args: str, loop: str, ends_by: signal.Signals | None = signal.SIGTERM, complains: str = ""
+) -> Iterator[Program]:
+    """Run an example on a free port until the block ends; then it must end by ``ends_by``, with status 0.
 
     What it writes to stderr must match ``complains`` as a whole: unclosed sockets and tracebacks show there.
     """
     place = [] if "--unix" in args else ["--port", "0"]
-    command = [sys.executable, "-W", "default", str(EXAMPLES / example), *place, "--loop", loop, *args]
     with (
         tempfile.TemporaryFile("w+") as stderr,  # a pipe that nobody reads could fill up, and hold the program
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+        subprocess.Popen(
+            command(example, *args, *place, loop=loop), stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process,
     ):
         try:
-            assert process.stdout is not None
-            announced = process.stdout.readline()
-            assert announced.startswith("listening on "), _said(stderr)
-            yield Program(process, announced.split()[2])
-            process.send_signal(signal.SIGTERM)
+            yield Program(process, _address(process, stderr))
+            if ends_by is not None:
+                process.send_signal(ends_by)
             status = process.wait(PATIENCE)
             said = _said(stderr)
             assert status == 0, said
             assert re.fullmatch(complains, said, re.DOTALL), said
         finally:
             process.kill()
+
+
+def _address(process: subprocess.Popen[str], stderr: IO[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("listening on "):
+            return line.split()[2]
+    raise AssertionError(_said(stderr))
 
 
 def _said(stderr: IO[str]) -> str:

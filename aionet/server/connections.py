@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from aionet.errors import AionetError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
     from aionet.server.hooks import Hooks
@@ -25,7 +25,7 @@ class Connections:
     ``ended`` is called after each connection.
     """
 
-    __slots__ = ("_ended", "_handler", "_hooks", "_loop", "_tasks", "aborted", "accepted", "errors")
+    __slots__ = ("_cut_off", "_ended", "_handler", "_hooks", "_loop", "_tasks", "aborted", "accepted", "errors")
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Connections:
         self._hooks = hooks
         self._ended = ended
         self._tasks: dict[asyncio.Task[None], Stream] = {}
+        self._cut_off: set[asyncio.Task[None]] = set()  # aborted, but not yet at their end: counted once
         self.accepted = 0
         self.errors = 0
         self.aborted = 0
@@ -51,19 +52,19 @@ class Connections:
         """The streams that are open now."""
         return tuple(self._tasks.values())
 
-    @property
-    def tasks(self) -> tuple[asyncio.Task[None], ...]:
-        """The tasks that run now."""
-        return tuple(self._tasks)
+    def others(self) -> list[asyncio.Task[None]]:
+        """Return the tasks that run now, but not the one that asks: it would wait for itself, or cancel itself."""
+        asking = asyncio.current_task(self._loop)
+        return [task for task in self._tasks if task is not asking]
 
     def start(self, stream: Stream) -> None:
         """Serve a stream that has just been accepted."""
         self.accepted += 1
+        if self._hooks.connected is not None:
+            self._call_hook(self._hooks.connected, stream)
         task = self._loop.create_task(self._serve(stream))
         self._tasks[task] = stream
         task.add_done_callback(self._done)
-        if self._hooks.connected is not None:
-            self._call_hook(self._hooks.connected, stream)
 
     async def _serve(self, stream: Stream) -> None:
         try:
@@ -95,16 +96,18 @@ class Connections:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         stream = self._tasks.pop(task)
+        self._cut_off.discard(task)
         if not stream.closed:
             stream.abort()  # cancelled before its first step
         if self._hooks.disconnected is not None:
             self._call_hook(self._hooks.disconnected, stream)
         self._ended()
 
-    def abort(self) -> int:
-        """Cut off every connection that is left; return how many."""
-        for task, stream in self._tasks.items():
-            stream.abort()
+    def abort(self) -> None:
+        """Cut off every connection that is left, but for that of the handler that asks."""
+        for task in self.others():
+            if task not in self._cut_off:
+                self._cut_off.add(task)
+                self.aborted += 1
+            self._tasks[task].abort()
             task.cancel()
-        self.aborted += len(self._tasks)
-        return len(self._tasks)

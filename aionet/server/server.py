@@ -160,18 +160,15 @@ class Server:
             self._stop_accepting()
 
     def _connection_ended(self) -> None:
-        if self._state is ServerState.SERVING and len(self._connections) < self._max_connections:
+        if self._state is not ServerState.SERVING:
+            self._close_if_empty()
+        elif len(self._connections) < self._max_connections:
             for acceptor in self._acceptors:
                 acceptor.start()
 
     def _stop_accepting(self) -> None:
         for acceptor in self._acceptors:
             acceptor.stop()
-
-    def _stop_listening(self) -> None:
-        self._stop_accepting()
-        for each in self._listening:
-            each.close()
 
     async def serve_forever(self, signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
         """Return when the server is closed.
@@ -193,41 +190,59 @@ class Server:
     async def drain(self, deadline: float | None = None) -> DrainResult:
         """Stop accepting, tell the handlers, wait ``deadline`` seconds (default: timeouts.drain), abort what is left.
 
-        Returns how many of the connections finished and how many were aborted. Cancelled: what is left is aborted.
+        Returns how many of the connections finished and how many were aborted. Cancelled: what is left is aborted. From
+        inside a handler its own connection is left out: it ends when the handler returns, and the server with it.
         """
-        deadline = self._timeouts.drain if deadline is None else deadline
         if self._state is ServerState.SERVING:
-            self._state = ServerState.DRAINING
             for acceptor in self._acceptors:
                 acceptor.accept_waiting(lambda: len(self._connections) < self._max_connections)
-            self._stop_listening()
-            self._draining.set()
-        total, before = len(self._connections), self._connections.aborted
+        self._stop_listening()
+        others, before = self._connections.others(), self._connections.aborted
         try:
-            if self._connections.tasks:
-                await asyncio.wait(self._connections.tasks, timeout=deadline)
+            if others:
+                await asyncio.wait(others, timeout=self._timeouts.drain if deadline is None else deadline)
         finally:
             self._connections.abort()
-        await self._close()
+        await self._others_ended()
         aborted = self._connections.aborted - before
-        return DrainResult(finished=total - aborted, aborted=aborted)
+        return DrainResult(finished=len(others) - aborted, aborted=aborted)
 
     async def aclose(self) -> None:
-        """Stop listening and abort every connection; ``drain`` is the gentle way. Idempotent."""
-        self._state = ServerState.DRAINING if self._state is ServerState.SERVING else self._state
-        self._stop_listening()
-        self._draining.set()
-        self._connections.abort()
-        await self._close()
+        """Stop listening and abort every connection; ``drain`` is the gentle way. Idempotent.
 
-    async def _close(self) -> None:
-        tasks = [task for task in self._connections.tasks if task is not asyncio.current_task()]
-        if tasks:
-            _, running = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
-            for task in running:
-                logger.error("a handler goes on although it was cancelled: %r", task)
+        Cancelled: it is closed all the same. From inside a handler its own connection is left out, as in ``drain``.
+        """
+        self._stop_listening()
+        self._connections.abort()
+        await self._others_ended()
+
+    def _stop_listening(self) -> None:
+        self._stop_accepting()
+        for each in self._listening:
+            each.close()
+        if self._state is ServerState.SERVING:
+            self._state = ServerState.DRAINING
+            self._draining.set()
+            self._close_if_empty()
+
+    def _close_if_empty(self) -> None:
+        # Not where drain and aclose end: they may be cancelled, and whoever waits for the server is to be told.
+        if not self._connections:
+            self._closed_now()
+
+    def _closed_now(self) -> None:
         self._state = ServerState.CLOSED
         self._closed.set()
+
+    async def _others_ended(self) -> None:
+        others = self._connections.others()
+        if not others:
+            return
+        _, running = await asyncio.wait(others, timeout=_CANCEL_TIMEOUT)
+        for task in running:
+            logger.error("a handler goes on although it was cancelled: %r", task)
+        if running:
+            self._closed_now()
 
     async def __aenter__(self) -> Self:
         return self

@@ -135,12 +135,15 @@ def _tasks_driven() -> Generator[None]:
     """Drive every task that the operation starts: it is known by its context, which it inherits."""
 
     def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **arguments: Any) -> asyncio.Task[Any]:
-        interruption = _current.get()
-        if interruption is not None:
-            name = coroutine.__qualname__
-            coroutine = _driven(coroutine, interruption)
-            coroutine.__qualname__ = name  # what a task that is left behind shows
-        return asyncio.Task(coroutine, loop=loop, **arguments)
+        context: contextvars.Context | None = arguments.get("context")
+        interruption = _current.get() if context is None else context.get(_current)
+        if interruption is None:
+            return asyncio.Task(coroutine, loop=loop, **arguments)
+        driven: Any = _driven(coroutine, interruption)
+        driven.__qualname__ = coroutine.__qualname__  # what a task that is left behind shows
+        task = asyncio.Task(driven, loop=loop, **arguments)
+        task.add_done_callback(lambda _: coroutine.close())  # it was not begun if the task was cancelled at once
+        return task
 
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()

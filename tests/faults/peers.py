@@ -25,6 +25,7 @@ __all__ = [
     "KINDS",
     "address_of",
     "connected",
+    "endpoint",
     "every_kind",
     "listening_socket",
     "read_what_is_there",
@@ -58,6 +59,11 @@ def address_of(sock: socket.socket) -> aionet.Address:
     if sock.family == socket.AF_UNIX:
         return aionet.UnixAddress(name)
     return aionet.InetAddress(*name)
+
+
+def endpoint(kind: str) -> str:
+    """Return where to listen: a free port, or a name that nobody has."""
+    return "tcp://127.0.0.1:0" if kind == "tcp" else f"unix:@aionet-{os.getpid()}-{next(_names)}"
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Pairs of connected streams: one factory for each kind of transport.
 
-The suite in this folder takes nothing but such a factory. A new kind of transport is a new class here, and every line of
-the contract is then proved on it too.
+The suite in this folder takes nothing but such a factory. A new kind of transport is a new class here, and every line
+of the contract is then proved on it too.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.turns import running, turns, until
 if TYPE_CHECKING:
     from tests.contract.pairs import PairFactory
 
-Receive: TypeAlias = Callable[[Stream], Awaitable[bytes]]
+Receive: TypeAlias = Callable[[Stream], Coroutine[Any, Any, bytes]]
 
 
 async def recv_into(stream: Stream) -> bytes:

@@ -113,16 +113,18 @@ async def test_a_send_returns_at_once_up_to_high_water_exactly(pairs: PairFactor
 
 async def test_a_blocked_send_goes_on_at_low_water_and_not_before(pairs: PairFactory) -> None:
     limits = Limits(high_water=2 << 20, low_water=1 << 20)
-    async with pairs(options=SMALL_BUFFERS, limits=limits) as (ours, theirs):
-        async with running(ours.send(MUCH + MUCH)) as sending:
-            received = 0
-            while not sending.done():
-                before = queued(ours)
-                received += len(await theirs.recv(10_000))
-                await asyncio.sleep(0)
-            assert before < 2 << 20, "it went on before low water"
-            assert queued(ours) <= 1 << 20
-            assert received < 2 * len(MUCH), "it waited until everything had left"
+    async with (
+        pairs(options=SMALL_BUFFERS, limits=limits) as (ours, theirs),
+        running(ours.send(MUCH + MUCH)) as sending,
+    ):
+        received = before = 0
+        while not sending.done():
+            before = queued(ours)
+            received += len(await theirs.recv(10_000))
+            await asyncio.sleep(0)
+        assert before < 2 << 20, "it went on before low water"
+        assert queued(ours) <= 1 << 20
+        assert received < 2 * len(MUCH), "it waited until everything had left"
 
 
 async def test_many_blocked_senders_all_go_on(pairs: PairFactory) -> None:
@@ -168,22 +170,26 @@ async def test_a_file_that_never_ends_is_read_no_faster_than_the_peer_reads(pair
             return bytes(size)
 
     file = Endless()
-    async with pairs(options=SMALL_BUFFERS) as (ours, theirs):
-        async with running(ours.sendfile(file)) as sending:  # type: ignore[arg-type] # it can read, and no more
-            assert await blocked(ours, sending) <= HIGH_WATER + 256 * 1024  # type: ignore[arg-type]
-            given = file.given
-            for _ in range(40):
-                await theirs.recv_exactly(100_000)
-            await until(lambda: file.given > given)
+    async with (
+        pairs(options=SMALL_BUFFERS) as (ours, theirs),
+        running(ours.sendfile(file)) as sending,  # type: ignore[arg-type] # it can read, and no more
+    ):
+        assert await blocked(ours, sending) <= HIGH_WATER + 256 * 1024  # type: ignore[arg-type]
+        given = file.given
+        for _ in range(40):
+            await theirs.recv_exactly(100_000)
+        await until(lambda: file.given > given)
 
 
 async def test_reading_pauses_when_nobody_receives(pairs: PairFactory) -> None:
     limits = Limits(receive_buffer=10_000)
-    async with pairs(options=SMALL_BUFFERS, limits=limits) as (ours, theirs):
-        async with running(send_for_ever(ours, Stream.send, bytes(1000))) as sending:
-            await blocked(ours, sending)
-            kept = theirs.statistics().receive_buffer
-            assert kept <= 10_000 + 256 * 1024  # one read more than the limit
-            taken = len(await theirs.recv())
-            while taken < 2 << 20:  # and goes on when somebody does
-                taken += len(await theirs.recv())
+    async with (
+        pairs(options=SMALL_BUFFERS, limits=limits) as (ours, theirs),
+        running(send_for_ever(ours, Stream.send, bytes(1000))) as sending,
+    ):
+        await blocked(ours, sending)
+        kept = theirs.statistics().receive_buffer
+        assert kept <= 10_000 + 256 * 1024  # one read more than the limit
+        taken = len(await theirs.recv())
+        while taken < 2 << 20:  # and goes on when somebody does
+            taken += len(await theirs.recv())

@@ -7,7 +7,6 @@ import io
 import os
 import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
@@ -226,7 +225,7 @@ async def test_a_file_that_cannot_be_read_raises_its_own_error_and_the_stream_li
         closed.close()
         with pytest.raises(ValueError, match="closed file"):
             await ours.sendfile(closed)
-        with tempfile.TemporaryDirectory() as folder, Path(folder, "write-only").open("wb") as file:
+        with tempfile.NamedTemporaryFile() as named, os.fdopen(os.open(named.name, os.O_WRONLY), "wb") as file:
             file.write(b"x")
             file.flush()
             with pytest.raises(OSError) as caught:  # noqa: PT011 - which one, the system says

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tests.contract.pairs import PairFactory
 
 
-
 async def send_many(stream: Stream, data: bytes) -> None:
     """Send the data in four buffers."""
     quarter = len(data) // 4 + 1
@@ -75,13 +74,16 @@ async def test_a_send_that_is_cancelled_before_it_runs_sends_nothing(pairs: Pair
 
 
 async def test_cancelling_one_blocked_send_leaves_the_others_waiting(pairs: PairFactory) -> None:
-    async with pairs(options=SMALL_BUFFERS) as (ours, theirs):
-        async with running(ours.send(MUCH)) as first, running(ours.send(b"second")) as second:
-            async with running(ours.send(b"third")) as third:
-                await turns()
-            assert (first.done(), second.done(), third.cancelled()) == (False, False, True)
-            assert await theirs.recv_exactly(len(MUCH) + 11) == MUCH + b"secondthird"
-            await asyncio.gather(first, second)
+    async with (
+        pairs(options=SMALL_BUFFERS) as (ours, theirs),
+        running(ours.send(MUCH)) as first,
+        running(ours.send(b"second")) as second,
+    ):
+        async with running(ours.send(b"third")) as third:
+            await turns()
+        assert (first.done(), second.done(), third.cancelled()) == (False, False, True)
+        assert await theirs.recv_exactly(len(MUCH) + 11) == MUCH + b"secondthird"
+        await asyncio.gather(first, second)
 
 
 async def test_concurrent_sends_are_served_in_order(pairs: PairFactory) -> None:
@@ -265,4 +267,5 @@ async def test_both_ends_may_send_much_at_the_same_time(pairs: PairFactory) -> N
                 await stream.send_eof()
                 return await receiving
 
-        assert await asyncio.gather(exchange(ours), exchange(theirs)) == [MUCH, MUCH]
+        received, received_by_them = await asyncio.gather(exchange(ours), exchange(theirs))
+        assert received == received_by_them == MUCH

@@ -67,12 +67,13 @@ class SendingStream(ReceivingStream):
         may be closed on return. Cancelled: what was asked for is sent all the same. Raises as send.
         Source: sendfile(2), which regular files are sent with; others are read in pieces.
         """
+        self._raise_if_over("sendfile")
         try:
-            return await send_file(self, self._transport, file, offset, count)
-        except OSError as exc:
-            if isinstance(exc, AionetError) or not (self._closed or self._transport.error is exc):
-                raise  # ours already, or the file's
+            sent = await send_file(self, self._transport, file, offset, count)
+        except ClosedError as exc:
             raise self._send_error("sendfile", exc) from exc
+        self._raise_if_over("sendfile")
+        return sent
 
     async def send_eof(self) -> None:
         """Send our end: the peer reads b"", and we may go on receiving. Returns when the kernel has it all.

@@ -8,7 +8,7 @@ import os
 import socket
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aionet.address import InetAddress, UnixAddress
 from aionet.errors import ClosedError
@@ -37,7 +37,7 @@ def _inet(address: tuple[Any, ...]) -> tuple[Any, ...]:
 def _sockaddr(address: Address | SockAddr) -> SockAddr:
     if isinstance(address, InetAddress | UnixAddress):
         return address.sockaddr
-    return _inet(cast("tuple[Any, ...]", address)) if isinstance(address, tuple) else address
+    return _inet(address) if isinstance(address, tuple) else address  # pyright: ignore[reportUnknownArgumentType]
 
 
 class AsyncSocket:

@@ -51,15 +51,15 @@ class Wakeup:
         self.context: Context | None = None
         self._exception: BaseException | None = None
         self._asyncio_future_blocking = False
-        # The task calls these for every wait. They are functions of C, which need no frame of Python: a repeat gives the
-        # loop each time, and bool() returns and raises nothing. Together 8 % of the instructions of an echo.
+        # The task calls these for every wait. They are functions of C, which need no frame of Python: a repeat gives
+        # the loop each time, and bool() returns and raises nothing. Together 8 % of the instructions of an echo.
         self.get_loop: Callable[[], asyncio.AbstractEventLoop] = itertools.repeat(loop).__next__
         self.result: Callable[[], object] = bool
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
-        # All that await needs is an iterator that gives this once. A tuple's runs without a frame of Python, and is made
-        # anew, since one that were kept would keep the Wakeup itself alive.
+        # All that await needs is an iterator that gives this once. A tuple's runs without a frame of Python, and is
+        # made anew, since one that were kept would keep the Wakeup itself alive.
         return iter((self,))  # type: ignore[return-value]
 
     @property

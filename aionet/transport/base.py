@@ -35,7 +35,7 @@ _NOBODY: Final = asyncio.BaseProtocol()
 class SocketTransport(asyncio.Transport):
     """A transport over a connected socket, without its two halves: reading.py and writing.py.
 
-    The loop's callbacks to the protocol are made in ``context``; None is for a protocol of ours that has no use for one.
+    The loop's callbacks to the protocol are made in ``context``; None is for a protocol that has no use for one.
     """
 
     __slots__ = (
@@ -118,15 +118,15 @@ class SocketTransport(asyncio.Transport):
         """Ask to be told of what the halves want to know."""
         if self._reading:
             events = READABLE | WRITABLE if self._writing else READABLE
-            callback = self._on_ready if self._writing else self._on_readable
+            callback: Callable[[int], None] = self._on_ready if self._writing else self._on_readable
         elif self._writing:
             events, callback = WRITABLE, self._on_writable
         else:
             self._poller.forget(self._fd)
             return
-        self._poller.watch(
-            self._fd, events, callback if self._context is None else partial(self._context.run, callback)
-        )
+        if self._context is not None:
+            callback = partial(self._context.run, callback)  # type: ignore[call-arg]  # the events come with the call
+        self._poller.watch(self._fd, events, callback)
 
     def _on_ready(self, events: int) -> None:
         if events & ~WRITABLE:  # an error or a hang-up, too, is there to be read

@@ -104,7 +104,7 @@ class ReadingTransport(SocketTransport):
             self._reading = False
             self._watch()
 
-    def _on_readable(self, _events: int) -> None:
+    def _on_readable(self, events: int) -> None:
         self._wrote = False  # the loop has come round
         try:
             data = self._recv(_SMALL_READ) if self._read is None else self._read()
@@ -122,11 +122,12 @@ class ReadingTransport(SocketTransport):
         if size == _SMALL_READ:
             self._read = self._read_bulk
         # Wakeup.wake and _call_protocol, without the frames that a message would pay for.
-        if self.receiver is not None and (step := self.receiver.callback) is not None:
-            self.receiver.callback = None
+        receiver = self.receiver
+        if receiver is not None and receiver.callback is not None:
+            step, receiver.callback = receiver.callback, None
             self.chunk = data
-            self.receiver.context.run(step, self.receiver)
-            if self.chunk is None:
+            receiver.context.run(step, receiver)  # type: ignore[union-attr]  # set with the callback
+            if self.chunk is None:  # pyright: ignore[reportUnnecessaryComparison] - taken
                 return
             self.chunk = None
         try:

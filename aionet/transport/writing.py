@@ -23,6 +23,7 @@ from aionet.wire.lifecycle import Event, State, advance
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
+    from contextvars import Context
 
     from aionet.system.types import Buffer, SockAddr
 
@@ -36,6 +37,8 @@ _UNBROKEN: Final = 1024 * 1024
 _FILE_CHUNK: Final = 1024 * 1024
 # What a file system without sendfile answers.
 _NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+# What is wrong with the file, and not with the connection.
+_FILE_ERRORS: Final = frozenset({errno.EBADF, errno.EIO, errno.EISDIR, errno.EOVERFLOW, errno.ESTALE})
 
 _OPEN: Final = State.OPEN
 _PEER_ENDED: Final = State.PEER_ENDED
@@ -218,7 +221,7 @@ class WritingTransport(ReadingTransport):
             self._writing = False
             self._watch()
 
-    def _on_writable(self, _events: int) -> None:
+    def _on_writable(self, events: int) -> None:
         self._flush()
 
     def _flush(self) -> None:
@@ -262,18 +265,33 @@ class WritingTransport(ReadingTransport):
 
     def _send_file(self, region: FileRegion) -> None:
         offset, count = region.offset + region.sent, min(len(region), _FILE_CHUNK)
-        try:
-            sent = os.sendfile(self._fd, region.file, offset, count)
-        except OSError as exc:
-            if exc.errno not in _NO_SENDFILE:
-                raise
-            data = os.pread(region.file, count, offset)
+        if isinstance(region.file, int):
+            sent = self._send_descriptor(region, region.file, offset, count)
+        else:
+            try:
+                region.file.seek(offset)
+                data = region.file.read(count)
+            except Exception as exc:  # noqa: BLE001 - whatever the object raises is for whoever handed it over
+                region.error = exc
+                data = b""
             sent = self._send(data) if data else 0
         self._bytes_written += sent
         if sent:
             self._queue.advance(sent)
         else:
             self._queue.end_region()
+
+    def _send_descriptor(self, region: FileRegion, file: int, offset: int, count: int) -> int:
+        try:
+            return os.sendfile(self._fd, file, offset, count)
+        except OSError as exc:
+            if exc.errno in _NO_SENDFILE:
+                data = os.pread(file, count, offset)
+                return self._send(data) if data else 0
+            if exc.errno in _FILE_ERRORS:
+                region.error = exc
+                return 0
+            raise
 
     def call_when_flushed(self, callback: Callable[[], None]) -> None:
         """Call back once the kernel has taken all that is queued now, or the write half is gone."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import BinaryIO
 
 __all__ = ["FileRegion", "WriteQueue"]
 
@@ -20,16 +21,18 @@ _IOV_MAX = 1024
 class FileRegion:
     """A part of a file in the write queue, so that it leaves in order with the bytes around it.
 
-    ``done`` is called once, when the last of it has left or when the queue has dropped it.
+    ``file`` is a descriptor, or an object that can seek and read. ``done`` is called once, when the last of it has left
+    or when the queue has dropped it; ``error`` is why the file could not be read further.
     """
 
-    __slots__ = ("count", "done", "file", "offset", "sent")
+    __slots__ = ("count", "done", "error", "file", "offset", "sent")
 
-    def __init__(self, file: int, offset: int, count: int, done: Callable[[], None]) -> None:
+    def __init__(self, file: int | BinaryIO, offset: int, count: int, done: Callable[[], None]) -> None:
         self.file = file
         self.offset = offset
         self.count = count
         self.sent = 0
+        self.error: Exception | None = None
         self.done = done
 
     def __len__(self) -> int:
@@ -91,7 +94,7 @@ class WriteQueue:
             self._pop(items, len(first))
 
     def end_region(self) -> None:
-        """Drop the rest of the file region in front: its file is shorter than it was."""
+        """Drop the rest of the file region in front: there is no more of its file."""
         if self._items:
             self.size -= len(self._items[0])
             self._pop(self._items, 0)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import sys
-from typing import TYPE_CHECKING, Final, Self
+import types
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from aionet.errors import (
     BusyError,
@@ -22,6 +23,8 @@ from aionet.errors import (
 from aionet.stream.base import StreamBase
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from aionet.stream.protocol import StreamProtocol
     from aionet.transport.stream import StreamTransport
 
@@ -185,17 +188,22 @@ class ReceivingStream(StreamBase):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytes:
+    @types.coroutine
+    def __anext__(self) -> Generator[Any, None, bytes]:
         protocol = self._protocol
         if protocol.buffer.size or protocol.needed or protocol.ended:
-            data = await self.recv()
+            data = yield from self.recv().__await__()
         else:
-            # What recv would do, without a second coroutine for each message.
+            # What recv would do. A generator gives the Wakeup to the task itself, without an iterator in between: for
+            # each message a frame, two objects and a level of delegation less. It cannot be made a task of, as a
+            # coroutine could; for that there is recv.
             transport = self._transport
+            readable = protocol.readable
             protocol.needed = 1
-            transport.receiver = protocol.readable
+            transport.receiver = readable
+            readable._asyncio_future_blocking = True  # noqa: SLF001 - the name is asyncio's
             try:
-                await protocol.readable
+                yield readable
             finally:
                 protocol.needed = 0
                 transport.receiver = None

@@ -92,6 +92,17 @@ def running(
             process.kill()
 
 
+def shared_by_module(example: str, *, complains: str = "") -> object:
+    """Make a fixture of an example that runs for all tests of a module, once on each loop."""
+
+    @pytest.fixture(scope="module", params=LOOPS)
+    def server(request: pytest.FixtureRequest) -> Iterator[Program]:
+        with running(example, loop=request.param, complains=complains) as program:
+            yield program
+
+    return server
+
+
 def _address(process: subprocess.Popen[str], stderr: IO[str]) -> str:
     assert process.stdout is not None
     for line in process.stdout:

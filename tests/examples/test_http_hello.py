@@ -5,55 +5,53 @@ import socket
 
 import pytest
 
-from tests.programs import PATIENCE, Program, every_loop, receive_all, running
+from tests.programs import PATIENCE, Program, receive_all, shared_by_module
 
 HELLO = b"Hello, world!\n"
+
+
+server = shared_by_module("http_hello.py")
 
 
 def connection(server: Program) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
 
 
-@every_loop
-def test_requests_follow_one_another_on_a_connection(loop: str) -> None:
-    with running("http_hello.py", loop=loop) as server:
-        client = connection(server)
-        for method, body, expected in [
-            ("GET", None, HELLO),
-            ("HEAD", None, b""),
-            ("POST", b"x" * 1_000_000, b"1000000 bytes\n"),
-            ("POST", iter([b"in", b"chunks"]), b"8 bytes\n"),
-            ("GET", None, HELLO),
-        ]:
-            client.request(method, "/", body=body)
-            response = client.getresponse()
-            assert response.status == 200
-            assert response.read() == expected
-            assert response.headers["connection"] is None
-        assert client.sock is not None, "the connection was closed in between"
-        client.close()
+def test_requests_follow_one_another_on_a_connection(server: Program) -> None:
+    client = connection(server)
+    for method, body, expected in [
+        ("GET", None, HELLO),
+        ("HEAD", None, b""),
+        ("POST", b"x" * 1_000_000, b"1000000 bytes\n"),
+        ("POST", iter([b"in", b"chunks"]), b"8 bytes\n"),
+        ("GET", None, HELLO),
+    ]:
+        client.request(method, "/", body=body)
+        response = client.getresponse()
+        assert response.status == 200
+        assert response.read() == expected
+        assert response.headers["connection"] is None
+    assert client.sock is not None, "the connection was closed in between"
+    client.close()
 
 
-@every_loop
-def test_a_method_that_it_does_not_know_is_refused_and_the_connection_goes_on(loop: str) -> None:
-    with running("http_hello.py", loop=loop) as server:
-        client = connection(server)
-        for method in ("PUT", "DELETE"):
-            client.request(method, "/", body=b"body")
-            response = client.getresponse()
-            assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST")
-            response.read()
-        client.close()
+def test_a_method_that_it_does_not_know_is_refused_and_the_connection_goes_on(server: Program) -> None:
+    client = connection(server)
+    for method in ("PUT", "DELETE"):
+        client.request(method, "/", body=b"body")
+        response = client.getresponse()
+        assert (response.status, response.headers["allow"]) == (405, "GET, HEAD, POST")
+        response.read()
+    client.close()
 
 
-@every_loop
-def test_pipelined_requests_are_answered_in_order(loop: str) -> None:
+def test_pipelined_requests_are_answered_in_order(server: Program) -> None:
     requests = (
         b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc"
         b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n"
         b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     )
-    with running("http_hello.py", loop=loop) as server, server.connect() as client:
+    with server.connect() as client:
         client.sendall(requests)
         post, head, get, body = receive_all(client).split(b"\r\n\r\n")
         assert b"\r\ncontent-length: 8" in post
@@ -63,7 +61,6 @@ def test_pipelined_requests_are_answered_in_order(loop: str) -> None:
         assert body == HELLO
 
 
-@every_loop
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -77,8 +74,10 @@ def test_pipelined_requests_are_answered_in_order(loop: str) -> None:
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc", b"400 Bad Request"),  # and then the end
     ],
 )
-def test_a_bad_request_is_answered_as_one_and_the_connection_closed(loop: str, request_: bytes, status: bytes) -> None:
-    with running("http_hello.py", loop=loop) as server, server.connect() as client:
+def test_a_bad_request_is_answered_as_one_and_the_connection_closed(
+    server: Program, request_: bytes, status: bytes
+) -> None:
+    with server.connect() as client:
         client.sendall(request_)
         client.shutdown(socket.SHUT_WR)
         response = receive_all(client)
@@ -86,8 +85,7 @@ def test_a_bad_request_is_answered_as_one_and_the_connection_closed(loop: str, r
         assert b"\r\nconnection: close\r\n" in response.lower()
 
 
-@every_loop
-def test_a_client_that_ends_between_requests_meets_the_end(loop: str) -> None:
-    with running("http_hello.py", loop=loop) as server, server.connect() as client:
+def test_a_client_that_ends_between_requests_meets_the_end(server: Program) -> None:
+    with server.connect() as client:
         client.shutdown(socket.SHUT_WR)
         assert receive_all(client) == b""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import attrs
 import pytest
 
-from tests.programs import Program, every_loop, receive_all, running
+from tests.programs import Program, every_loop, receive_all, running, shared_by_module
 
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 NO_INTEGER = "ERR value is not an integer or out of range"
@@ -75,16 +75,12 @@ def client_of(server: Program) -> Iterator[Client]:
             yield client
 
 
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[Program]:
-    """One server for the tests of single commands: each has keys of its own."""
-    with running("resp_server.py", loop="asyncio") as server:
-        yield server
+server = shared_by_module("resp_server.py")  # the tests of commands have keys of their own
 
 
 @pytest.fixture
-def client(shared_server: Program) -> Iterator[Client]:
-    with client_of(shared_server) as connected:
+def client(server: Program) -> Iterator[Client]:
+    with client_of(server) as connected:
         yield connected
 
 
@@ -264,11 +260,14 @@ def test_command_tells_every_name_and_arity(client: Client) -> None:
     }  # fmt: skip
 
 
-def test_info_counts_clients_and_keys(client: Client) -> None:
-    info = client.ask("INFO")
-    assert isinstance(info, bytes)
-    assert b"\r\nconnected_clients:1\r\n" in info
-    assert b"# Keyspace\r\ndb0:keys=" in info
+@every_loop
+def test_info_counts_clients_and_keys(loop: str) -> None:
+    with running("resp_server.py", loop=loop) as fresh, client_of(fresh) as one, client_of(fresh) as other:
+        assert one.ask_at_once("MSET a 1 b 2", "EXPIRE a 100") == ["OK", 1]
+        info = other.ask("INFO")
+        assert isinstance(info, bytes)
+        assert b"\r\nconnected_clients:2\r\n" in info
+        assert b"\r\ndb0:keys=2,expires=1\r\n" in info
 
 
 def test_data_may_be_any_bytes(client: Client) -> None:
@@ -312,22 +311,19 @@ def test_a_key_that_is_incremented_expires_when_it_would_have(client: Client) ->
     assert client.ask("EXISTS countdown") == 0
 
 
-@every_loop
-def test_pipelined_commands_are_answered_in_order(loop: str) -> None:
-    with running("resp_server.py", loop=loop) as server, server.connect() as sock:
+def test_pipelined_commands_are_answered_in_order(server: Program) -> None:
+    with server.connect() as sock:
         sock.sendall(b"SET n 0\r\n" + b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n" * 50_000)
         sock.shutdown(socket.SHUT_WR)
         assert receive_all(sock) == b"+OK\r\n" + b"".join(b":%d\r\n" % number for number in range(1, 50_001))
 
 
-@every_loop
-def test_clients_share_the_data(loop: str) -> None:
-    with running("resp_server.py", loop=loop) as server, client_of(server) as one, client_of(server) as other:
-        assert one.ask("SET k v") == "OK"
-        assert other.ask("GET k") == b"v"
+def test_clients_share_the_data(server: Program) -> None:
+    with client_of(server) as one, client_of(server) as other:
+        assert one.ask("SET shared value") == "OK"
+        assert other.ask("GET shared") == b"value"
 
 
-@every_loop
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
@@ -337,8 +333,8 @@ def test_clients_share_the_data(loop: str) -> None:
         (b"x" * 70_000, b"-ERR Protocol error: too big inline request\r\n"),
     ],
 )
-def test_what_is_no_request_is_answered_and_the_connection_closed(loop: str, bad: bytes, error: bytes) -> None:
-    with running("resp_server.py", loop=loop) as server, server.connect() as sock:
+def test_what_is_no_request_is_answered_and_the_connection_closed(server: Program, bad: bytes, error: bytes) -> None:
+    with server.connect() as sock:
         sock.sendall(b"PING\r\n" + bad + b"PING\r\n" * 10_000)
         assert receive_all(sock) == b"+PONG\r\n" + error
 
@@ -347,15 +343,15 @@ def test_what_is_no_request_is_answered_and_the_connection_closed(loop: str, bad
 def test_who_asks_for_much_and_reads_nothing_costs_little(loop: str) -> None:
     leaves = r"connection from [^\n]*: (reset by peer|the peer no longer receives)\n"
     with (
-        running("resp_server.py", loop=loop, complains=leaves) as server,
-        client_of(server) as greedy,
-        client_of(server) as other,
+        running("resp_server.py", loop=loop, complains=leaves) as fresh,
+        client_of(fresh) as greedy,
+        client_of(fresh) as other,
     ):
         for _ in range(10):
             greedy.send("RPUSH", "l", *["x" * 1000] * 100)
             greedy.receive()
-        before = server.memory()
+        before = fresh.memory()
         greedy.sock.sendall(b"LRANGE l 0 -1\r\n" * 1000)  # 1 MB each, 1 GB in all, in a single chunk
         for _ in range(1000):
             assert other.ask("PING") == "PONG"
-        assert server.memory() - before < 20_000_000
+        assert fresh.memory() - before < 20_000_000

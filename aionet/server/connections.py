@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aionet.errors import AionetError
+from aionet.errors import BrokenStreamError, ConnectError, LimitError, ProtocolError, ResolveError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Connections"]
 
 logger = logging.getLogger("aionet")
+
+# The network or a peer can cause these, as often as it likes: one line each, without a traceback. What is left is a
+# mistake in the handler, such as using a stream that it has closed.
+_NOT_OUR_FAULT: Final = (BrokenStreamError, ConnectError, LimitError, ProtocolError, ResolveError)
 
 
 class Connections:
@@ -71,17 +75,12 @@ class Connections:
             await self._handler(stream)
         except Exception as exc:  # noqa: BLE001 - whatever a handler raises ends its connection, not the server
             self._failed(stream, exc)
-            stream.abort()
-        except BaseException:
-            stream.abort()
-            raise
         else:
             await stream.aclose()
 
     def _failed(self, stream: Stream, exc: Exception) -> None:
         self.errors += 1
-        if isinstance(exc, AionetError):
-            # A peer alone can cause these, as often as it likes: one line, without a traceback.
+        if isinstance(exc, _NOT_OUR_FAULT):
             logger.warning("connection from %s: %s", stream.peer, exc)
         else:
             logger.error("connection from %s: the handler raised", stream.peer, exc_info=exc)
@@ -98,7 +97,7 @@ class Connections:
         stream = self._tasks.pop(task)
         self._cut_off.discard(task)
         if not stream.closed:
-            stream.abort()  # cancelled before its first step
+            stream.abort()  # the handler raised, or was cancelled
         if self._hooks.disconnected is not None:
             self._call_hook(self._hooks.disconnected, stream)
         self._ended()

@@ -112,14 +112,17 @@ async def test_flush_and_send_eof_raise_too(
 
 @pytest.mark.parametrize("blocked", [1, 3])
 async def test_blocked_senders_are_told_that_the_peer_is_gone(pairs: PairFactory, blocked: int) -> None:
-    async with pairs(options=SMALL_BUFFERS) as (ours, theirs):
-        async with running(ours.send(MUCH)) as first, running(ours.send_many([b"x"])) as second:
-            async with running(ours.sendfile(io.BytesIO(b"x"))) as third:
-                await turns()
-                theirs.abort()
-                for sending in (first, second, third)[:blocked]:
-                    with pytest.raises(BrokenStreamError):
-                        await sending
+    async with (
+        pairs(options=SMALL_BUFFERS) as (ours, theirs),
+        running(ours.send(MUCH)) as first,
+        running(ours.send_many([b"x"])) as second,
+        running(ours.sendfile(io.BytesIO(b"x"))) as third,
+    ):
+        await turns()
+        theirs.abort()
+        for sending in (first, second, third)[:blocked]:
+            with pytest.raises(BrokenStreamError):
+                await sending
 
 
 async def test_what_is_queued_for_a_dead_peer_is_let_go(pairs: PairFactory) -> None:

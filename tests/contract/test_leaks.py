@@ -9,7 +9,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,10 +28,9 @@ REPOSITORY = Path(__file__).parents[2]
 async def test_a_dropped_stream_warns_with_both_ends_and_is_closed(pairs: PairFactory) -> None:
     before = len(open_descriptors())
     ours, theirs = await pairs.open()
+    both = f"{ours.local} <-> {ours.peer}"
     with pytest.warns(ResourceWarning, match="unclosed stream") as caught:
-        both = f"{ours.local} <-> {ours.peer}"
         del ours
-        gc.collect()
     assert len(caught) == 1
     assert both in str(caught[0].message)
     await until(lambda: len(open_descriptors()) == before + 1)
@@ -67,7 +66,6 @@ async def test_a_dropped_stream_that_was_used_warns_too(pairs: PairFactory) -> N
     await turns()  # the tracebacks of both are held until the task has been resumed again
     with pytest.warns(ResourceWarning, match="unclosed stream"):
         del ours
-        gc.collect()
     theirs.abort()
 
 
@@ -88,7 +86,7 @@ async def test_a_closed_stream_is_dropped_in_silence(pairs: PairFactory) -> None
 async def test_a_closed_stream_leaves_nothing_behind(pairs: PairFactory) -> None:
     ours, theirs = await pairs.open()
     await asyncio.gather(ours.aclose(), theirs.aclose())
-    kept = [weakref.ref(ours), weakref.ref(theirs), weakref.ref(ours._transport), weakref.ref(theirs._transport)]
+    kept: list[weakref.ref[Any]] = [weakref.ref(each) for each in (ours, theirs, ours._transport, theirs._transport)]
     del ours, theirs
     await turns()
     gc.collect()
@@ -122,10 +120,11 @@ async def test_a_sender_that_nobody_else_holds_is_resumed(pairs: PairFactory) ->
             await stream.send_many([MUCH])
             await stream.flush()
 
-    asyncio.create_task(send_and_close(ours))  # noqa: RUF006 - that is the point
+    waiting = weakref.ref(asyncio.create_task(send_and_close(ours)))
     await turns()
     del ours
     gc.collect()
+    assert waiting() is not None
     assert await receive_all_slowly(theirs) == MUCH + MUCH
     await theirs.aclose()
 
@@ -197,7 +196,7 @@ def test_outside_dev_mode_nothing_walks_the_stack(pairs: PairFactory, loop: str)
 
 @pytest.mark.parametrize("loop", aionet.available_loops())
 def test_a_stream_that_outlives_its_loop_is_closed_too(pairs: PairFactory, loop: str) -> None:
-    with pytest.warns(ResourceWarning, match="unclosed stream"):
-        streams = aionet.run(pairs.open(), loop=loop)
+    streams = aionet.run(pairs.open(), loop=loop)
+    with pytest.warns(ResourceWarning, match="unclosed stream") as caught:
         del streams
-        gc.collect()
+    assert len(caught) == 2

@@ -6,14 +6,15 @@ nobody waits is announced once, that finds nobody, and only then the registratio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import types
+from typing import TYPE_CHECKING, Any
 
 from aionet.system.poller import READABLE, WRITABLE, poller_of
 from aionet.system.wakeup import WaitQueue, Wakeup
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 __all__ = ["DescriptorReadiness", "Readiness"]
 
@@ -40,17 +41,19 @@ class Readiness:
         """Whether somebody waits: whoever comes now has to queue."""
         return self._taken
 
-    async def wait(self) -> None:
+    @types.coroutine
+    def wait(self) -> Generator[Any, None, None]:
         """Wait for the next event that is not an earlier waiter's. Cancelled: the next waiter gets it."""
         if not self.wanted:
             self.wanted = True
             self._changed()
         if self._taken or self._queue:
-            await self._queue.wait()
+            yield from self._queue.wait().__await__()
             return
         self._taken = True
+        self._first._asyncio_future_blocking = True  # noqa: SLF001 - as Wakeup.__await__, one frame less
         try:
-            await self._first
+            yield self._first
         finally:
             self._taken = False
 

@@ -51,7 +51,7 @@ class AsyncSocket:
     Source: socket(2), and the man page of each function.
     """
 
-    __slots__ = ("__weakref__", "_dry", "_loop", "_readiness", "_reading", "_sendall", "_sock", "_writing")
+    __slots__ = ("__weakref__", "_closed", "_dry", "_loop", "_readiness", "_reading", "_sendall", "_sock", "_writing")
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class AsyncSocket:
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
         self._sock = sock
+        self._closed = False
         self._loop = loop
         self._readiness = DescriptorReadiness(loop, sock.fileno())
         self._reading = self._readiness.reading
@@ -85,7 +86,7 @@ class AsyncSocket:
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         sock = getattr(self, "_sock", None)
-        if sock is None or sock.fileno() < 0:
+        if sock is None or self._closed:
             return
         _warn(f"unclosed {self!r}", ResourceWarning, source=self)
         if self._loop.is_closed():
@@ -101,7 +102,7 @@ class AsyncSocket:
     # --- waiting ------------------------------------------------------------------------------------------------------
 
     def _check_open(self, operation: str) -> None:
-        if self._sock.fileno() < 0:
+        if self._closed:
             raise ClosedError.of(operation, "a socket")
 
     async def wait_readable(self) -> None:
@@ -124,28 +125,25 @@ class AsyncSocket:
 
     async def _when_ready(self, ready: Readiness, function: Callable[..., _T], *args: Any) -> _T:  # noqa: ANN401
         """Call a function of the socket until it does not answer EAGAIN."""
-        self._check_open(function.__name__)
-        if not ready.awaited:
-            try:
-                return function(*args)
-            except (BlockingIOError, InterruptedError):
-                pass
-        while True:
-            await ready.wait()
+        if ready.awaited:
             self._check_open(function.__name__)
+            await ready.wait()
+        while True:
+            if self._closed:  # the name of a function of C is made anew each time: not for every message
+                self._check_open(function.__name__)
             try:
                 return function(*args)
             except (BlockingIOError, InterruptedError):
-                continue
+                await ready.wait()
 
     async def _receive(self, size: int, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
         """Read from a stream: if the last read was short, wait before reading, else read before waiting."""
         reading = self._reading
-        if self._dry or reading.awaited:
-            self._check_open(function.__name__)
+        if (self._dry or reading.awaited) and not self._closed:
             await reading.wait()
         while True:
-            self._check_open(function.__name__)
+            if self._closed:
+                self._check_open(function.__name__)
             try:
                 received = function(*args)
             except (BlockingIOError, InterruptedError):
@@ -263,12 +261,14 @@ class AsyncSocket:
 
     def close(self) -> None:
         """Close the socket; whoever waits on it is told by ClosedError. Idempotent. Source: close(2)."""
-        if self._sock.fileno() >= 0:
+        if not self._closed:
+            self._closed = True
             self._release(self._sock, self._readiness)
 
     def detach(self) -> int:
         """Give the descriptor away without closing it. Whoever waits is told by ClosedError."""
         self._check_open("detach")
+        self._closed = True
         self._readiness.close()
         return self._sock.detach()
 

@@ -193,3 +193,16 @@ async def test_reading_pauses_when_nobody_receives(pairs: PairFactory) -> None:
         taken = len(await theirs.recv())
         while taken < 2 << 20:  # and goes on when somebody does
             taken += len(await theirs.recv())
+
+
+async def test_taking_a_byte_at_a_time_lets_no_more_in_than_was_taken(pairs: PairFactory) -> None:
+    limits = Limits(receive_buffer=10_000)
+    async with (
+        pairs(options=SMALL_BUFFERS, limits=limits) as (ours, theirs),
+        running(send_for_ever(ours, Stream.send, bytes(1000))) as sending,
+    ):
+        await blocked(ours, sending)
+        for _ in range(200):
+            assert await theirs.recv(1) == b"\0"
+            await turns(2)
+        assert theirs.statistics().receive_buffer <= 10_000 + 256 * 1024

@@ -31,32 +31,42 @@ class Scene:
     results: list[aionet.DrainResult] = attrs.Factory(list)
 
     async def handle(self, stream: aionet.Stream) -> None:
-        match await stream.recv():
-            case b"idle":
-                async for _ in stream:
-                    pass
-            case b"busy":
+        request = await stream.recv()
+        handler = getattr(self, f"_{request.decode()}", None)
+        if handler is None:
+            await stream.send(b"you said " + request)
+        else:
+            await handler(stream)
+
+    async def _idle(self, stream: aionet.Stream) -> None:
+        async for _ in stream:
+            pass
+
+    async def _busy(self, stream: aionet.Stream) -> None:
+        await self.finish.wait()
+        await stream.send(b"done")
+
+    async def _aware(self, stream: aionet.Stream) -> None:
+        await stream.draining.wait()
+        await stream.send(b"bye")
+
+    async def _large(self, stream: aionet.Stream) -> None:
+        await stream.send(LARGE)
+
+    async def _deaf(self, stream: aionet.Stream) -> None:
+        while not self.finish.is_set():
+            try:
                 await self.finish.wait()
-                await stream.send(b"done")
-            case b"aware":
-                await stream.draining.wait()
-                await stream.send(b"bye")
-            case b"large":
-                await stream.send(LARGE)
-            case b"deaf":
-                while not self.finish.is_set():
-                    try:
-                        await self.finish.wait()
-                    except asyncio.CancelledError:
-                        continue
-            case b"drain":
-                self.results.append(await self.server.drain(0.01))
-                await stream.send(b"drained")
-            case b"close":
-                await self.server.aclose()
-                await stream.send(b"closed")
-            case other:
-                await stream.send(b"you said " + other)
+            except asyncio.CancelledError:
+                continue
+
+    async def _drain(self, stream: aionet.Stream) -> None:
+        self.results.append(await self.server.drain(0.01))
+        await stream.send(b"drained")
+
+    async def _close(self, stream: aionet.Stream) -> None:
+        await self.server.aclose()
+        await stream.send(b"closed")
 
     def connect(self, request: bytes = b"") -> socket.socket:
         """Connect and send, without a turn of the loop: the client waits in the backlog."""

@@ -1,6 +1,6 @@
 """aionet: networking for asyncio. Streams, servers and sockets, one contract on every event loop."""
 
-from aionet.address import Address, Endpoint, InetAddress, UnixAddress
+from aionet.address import Address, Endpoint, InetAddress, UnixAddress, from_sockaddr
 from aionet.errors import (
     AddressError,
     AionetError,
@@ -82,6 +82,7 @@ __all__ = [
     "create_connection",
     "create_server",
     "current_loop_name",
+    "from_sockaddr",
     "listen",
     "loop_factory",
     "resolve",

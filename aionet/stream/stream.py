@@ -6,6 +6,7 @@ Its halves are receiving.py and sending.py; here are its life and its facts.
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 import traceback
 import warnings
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from aionet.address import from_sockaddr
+from aionet.errors import BrokenStreamError
 from aionet.stream.sending import SendingStream
 from aionet.wire.lifecycle import State
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from aionet.address import Address
     from aionet.stream.protocol import StreamProtocol
+    from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
 
 __all__ = ["Stream", "StreamStatistics"]
@@ -108,13 +111,23 @@ class Stream(SendingStream):
 
     @property
     def peer(self) -> Address:
-        """The other end's address."""
-        return from_sockaddr(self._transport.family, self._transport.peer_sockaddr)
+        """The other end's address.
+
+        Raises:
+            BrokenStreamError: the connection broke before the system was asked, and now it no longer says.
+
+        """
+        return self._address("peer", self._transport.peer_sockaddr)
 
     @property
     def local(self) -> Address:
-        """Our end's address."""
-        return from_sockaddr(self._transport.family, self._transport.local_sockaddr)
+        """Our end's address. Raises as peer."""
+        return self._address("local", self._transport.local_sockaddr)
+
+    def _address(self, which: str, sockaddr: SockAddr | None) -> Address:
+        if sockaddr is None:
+            raise BrokenStreamError(errno.ENOTCONN, f"{which} on {self._ends('<->')}: the system no longer says")
+        return from_sockaddr(self._transport.family, sockaddr)
 
     @property
     def draining(self) -> asyncio.Event:

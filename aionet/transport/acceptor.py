@@ -115,7 +115,9 @@ class Acceptor:
         while room():
             try:
                 sock, peer = self._sock.accept()
-            except OSError:
+            except OSError as exc:
+                if exc.errno in _LOST_BEFORE_ACCEPT:
+                    continue
                 return
             sock.setblocking(False)
             self._accepted(sock, peer)

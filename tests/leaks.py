@@ -1,4 +1,4 @@
-"""What a test must not leave behind: open descriptors, running tasks, exceptions that only the loop saw."""
+"""What a test must not leave behind: descriptors, registrations, running tasks, exceptions that only the loop saw."""
 
 import asyncio
 import gc
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from aionet.system.poller import EpollPoller, poller_of
 
 # Closing is allowed to take a few turns of the loop; what is still there after this long, in seconds, was forgotten.
 GRACE = 2.0
@@ -27,6 +29,12 @@ def open_descriptors() -> dict[int, str]:
     return {fd: target for fd, target in descriptors.items() if target != "/dev/null"}
 
 
+def registrations() -> set[int]:
+    """Return the descriptors that the running loop makes callbacks for, as far as aionet has asked it to."""
+    poller = poller_of(asyncio.get_running_loop())
+    return set(poller._callbacks) if isinstance(poller, EpollPoller) else set()
+
+
 @contextmanager
 def no_descriptors_left() -> Generator[None]:
     """Fail if the body leaves a descriptor open."""
@@ -40,19 +48,25 @@ def no_descriptors_left() -> Generator[None]:
 
 @asynccontextmanager
 async def nothing_left(grace: float = GRACE) -> AsyncGenerator[None]:
-    """Fail if the body leaves a descriptor open or a task running, or an exception for the loop to log."""
+    """Fail if the body leaves a descriptor open or registered, a task running, or an exception for the loop to log."""
     loop = asyncio.get_running_loop()
     handler = loop.get_exception_handler()
     unhandled = _record_unhandled(loop)
     descriptors = open_descriptors()
+    registered = registrations()
     tasks = asyncio.all_tasks()
 
     def left() -> list[str]:
         running = asyncio.all_tasks() - tasks - {asyncio.current_task()}
-        return [*_opened_since(descriptors), *map(repr, running)]
+        callbacks = [f"registered: descriptor {fd}" for fd in registrations() - registered]
+        return [*_opened_since(descriptors), *callbacks, *map(repr, running)]
 
     yield
-    if left():
+    for _ in range(5):  # closing takes a few turns, and collecting longer than all of them
+        if not left():
+            break
+        await asyncio.sleep(0)
+    else:
         gc.collect()
     try:
         async with asyncio.timeout(grace):

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from aionet.system.poller import READABLE, poller_of
 from tests.conftest import LOOP_FACTORIES
 from tests.leaks import no_descriptors_left, nothing_left
 
@@ -22,6 +23,16 @@ async def test_a_socket_left_open_fails_an_async_test() -> None:
         async with nothing_left(grace=0.01):
             sockets.append(socket.socket())
     sockets.pop().close()
+
+
+async def test_a_registration_left_fails_an_async_test() -> None:
+    poller = poller_of(asyncio.get_running_loop())
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with pytest.raises(pytest.fail.Exception, match=rf"registered: descriptor {ours.fileno()}"):
+            async with nothing_left(grace=0.01):
+                poller.watch(ours.fileno(), READABLE, lambda _events: None)
+        poller.forget(ours.fileno())
 
 
 async def test_a_task_left_running_fails_an_async_test() -> None:

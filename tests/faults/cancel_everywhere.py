@@ -18,20 +18,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import pytest
 
+from aionet.system.poller import EpollPoller
 from tests.leaks import GRACE, nothing_left
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Moment", "cancel_everywhere", "every_moment", "registrations"]
+__all__ = ["Moment", "cancel_everywhere", "every_moment"]
 
 _Scene = TypeVar("_Scene")
 _Result = TypeVar("_Result")
@@ -67,53 +68,31 @@ async def cancel_everywhere(
     """
     for number in itertools.count(1):
         interruption = _Interruption(number, moment)
-        with registrations(interruption.before_event) as registered:
-            async with nothing_left(grace), scene() as set_up:
-                interruption.at_each = partial(at_each, set_up)
-                result = await _run(interruption, operation(set_up))
-                await afterwards(set_up, result)
-        assert not registered, f"still registered with the loop after a cancel at suspension {number}: {registered}"
+        async with nothing_left(grace), _before_each_event(interruption.before_event), scene() as set_up:
+            interruption.at_each = partial(at_each, set_up)
+            result = await _run(interruption, operation(set_up))
+            await afterwards(set_up, result)
         if not interruption.reached:
             return number - 1
         assert number < _MOST, f"after {number} suspensions there still is another one"
     raise AssertionError  # count() does not end
 
 
-@contextmanager
-def registrations(before_event: Callable[[], object] = lambda: None) -> Generator[set[tuple[str, int]]]:
-    """Yield the descriptors that are registered with the running loop, as a set that follows what happens.
+@asynccontextmanager
+async def _before_each_event(call: Callable[[], object]) -> AsyncGenerator[None]:
+    """Call before each callback of a descriptor."""
+    watch = EpollPoller.watch
 
-    The loop's own methods are watched, since uvloop does not tell what is registered, and the kernel forgets a
-    descriptor that was closed while the loop still knows it. ``before_event`` is called before each callback.
-    """
-    loop: Any = asyncio.get_running_loop()
-    registered: set[tuple[str, int]] = set()
+    def watch_and_call(poller: EpollPoller, fd: int, events: int, callback: Callable[[int], object]) -> None:
+        def call_first(events: int) -> None:
+            call()
+            callback(events)
 
-    def watch(kind: str) -> None:
-        add, remove = getattr(loop, f"add_{kind}"), getattr(loop, f"remove_{kind}")
+        watch(poller, fd, events, call_first)
 
-        def watched_add(fd: int, callback: Callable[..., object], *args: object) -> None:
-            def watched_callback() -> None:
-                before_event()
-                callback(*args)
-
-            add(fd, watched_callback)
-            registered.add((kind, fd))
-
-        def watched_remove(fd: int) -> object:
-            registered.discard((kind, fd))
-            return remove(fd)
-
-        setattr(loop, f"add_{kind}", watched_add)
-        setattr(loop, f"remove_{kind}", watched_remove)
-
-    watch("reader")
-    watch("writer")
-    try:
-        yield registered
-    finally:
-        for method in ("add_reader", "remove_reader", "add_writer", "remove_writer"):
-            delattr(loop, method)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EpollPoller, "watch", watch_and_call)
+        yield
 
 
 async def _run(interruption: _Interruption, operation: Awaitable[_Result]) -> _Result | None:

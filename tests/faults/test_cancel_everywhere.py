@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aionet.system.poller import READABLE, WRITABLE, poller_of
 from aionet.system.wakeup import Wakeup
 from tests.faults.cancel_everywhere import Moment, cancel_everywhere, every_moment
 
@@ -98,20 +99,20 @@ async def test_a_cancel_at_the_event_of_a_future_finds_it_done() -> None:
 
 async def test_a_cancel_at_the_event_of_a_wakeup_is_there_before_the_event() -> None:
     came: list[str] = []
+    poller = poller_of(asyncio.get_running_loop())
 
     async def wait(scene: tuple[socket.socket, socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
-        wakeup = Wakeup(loop)
+        wakeup = Wakeup(asyncio.get_running_loop())
 
-        def readable() -> None:
+        def readable(_events: int) -> None:
             came.append("waiting" if wakeup.waiting else "cancelled")
             wakeup.wake()
 
-        loop.add_reader(scene[0].fileno(), readable)
+        poller.watch(scene[0].fileno(), READABLE, readable)
         try:
             await wakeup
         finally:
-            loop.remove_reader(scene[0].fileno())
+            poller.forget(scene[0].fileno())
 
     def send(scene: tuple[socket.socket, socket.socket], _number: int) -> None:
         scene[1].send(b"x")
@@ -150,19 +151,24 @@ async def test_a_task_that_goes_on_is_found(moment: Moment) -> None:
 
 
 @every_moment
-async def test_a_registration_that_stays_is_found_even_where_the_descriptor_is_closed(moment: Moment) -> None:
-    loop = asyncio.get_running_loop()
+async def test_a_registration_that_stays_is_found(moment: Moment) -> None:
+    poller = poller_of(asyncio.get_running_loop())
     stale: list[int] = []
 
     async def watch_and_wait(scene: tuple[socket.socket, socket.socket]) -> None:
         stale.append(scene[0].fileno())
-        loop.add_writer(scene[0].fileno(), lambda: None)
+        poller.watch(scene[0].fileno(), WRITABLE, lambda _events: None)
         await asyncio.sleep(0)
-        loop.remove_writer(scene[0].fileno())
+        poller.forget(scene[0].fileno())
 
-    with pytest.raises(AssertionError, match=r"still registered with the loop .* suspension 1: \{.*writer"):
-        await cancel_everywhere(pair, watch_and_wait, nothing, moment=moment)
-    loop.remove_writer(stale.pop())
+    @asynccontextmanager
+    async def kept_pair() -> AsyncGenerator[tuple[socket.socket, socket.socket]]:
+        yield kept
+
+    async with pair() as kept:
+        with pytest.raises(pytest.fail.Exception, match=r"registered: descriptor \d+"):
+            await cancel_everywhere(kept_pair, watch_and_wait, nothing, moment=moment, grace=0.01)
+        poller.forget(stale.pop())
 
 
 @every_moment

@@ -11,7 +11,7 @@ from tests.turns import turns
 if TYPE_CHECKING:
     from aionet import Stream
 
-__all__ = ["MUCH", "PATIENT", "QUEUE_ALL", "SMALL_BUFFERS", "SOON", "receive_all", "receive_all_slowly"]
+__all__ = ["MUCH", "PATIENT", "QUEUE_ALL", "SMALL_BUFFERS", "SOON", "echo", "receive_all", "receive_all_slowly"]
 
 # Kernel buffers that are soon full, and more than they and the other end's receive buffer (256 KiB) take together.
 # Random, so that a piece in the wrong place shows.
@@ -37,3 +37,9 @@ async def receive_all_slowly(stream: Stream) -> bytes:
         received.append(data)
         await turns(2)
     return b"".join(received)
+
+
+async def echo(stream: Stream) -> None:
+    """Send back whatever comes."""
+    async for data in stream:
+        await stream.send(data)

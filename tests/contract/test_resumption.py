@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aionet import Stream
 from tests.contract.filling import MUCH, SMALL_BUFFERS, SOON, echo
 from tests.contract.test_cancelling import RECEIVES, Receive
 from tests.turns import running, turns
@@ -20,6 +19,7 @@ from tests.turns import running, turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from aionet import Stream
     from tests.contract.pairs import PairFactory
 
 REPOSITORY = Path(__file__).parents[2]

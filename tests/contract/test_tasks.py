@@ -1,4 +1,4 @@
-"""Every kind of task may use a stream: eager ones, those written in Python, in debug mode; and be looked at meanwhile."""
+"""Every kind of task may use a stream: eager ones, those in Python, in debug mode; and be looked at meanwhile."""
 
 from __future__ import annotations
 

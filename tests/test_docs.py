@@ -19,7 +19,7 @@ every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.re
 
 @pytest.fixture(autouse=True, scope="module")
 def libuv_has_its_pipe() -> None:
-    """Run each loop once: uvloop's first one opens a pipe for signals, which stays open as long as the process lives."""
+    """Run each loop once: uvloop's first one opens a pipe for signals, open as long as the process lives."""
     for name in aionet.available_loops():
         aionet.run(asyncio.sleep(0), loop=name)
 

@@ -98,12 +98,12 @@ class SocketOptions:
     | ``user_timeout`` | None | TCP_USER_TIMEOUT: seconds that sent data may stay unacknowledged (RFC 5482) |
     | ``receive_buffer`` | None | SO_RCVBUF in bytes, as asked for, before the kernel doubles it; None: autotuned |
     | ``send_buffer`` | None | SO_SNDBUF in bytes, likewise |
-    | ``dual_stack`` | None | whether a listening IPv6 socket takes IPv4 too (IPV6_V6ONLY off) |
+    | ``dual_stack`` | None | whether a listening IPv6 socket takes IPv4 too (IPV6_V6ONLY off); None: no |
     | ``backlog`` | 4096 | connections that wait to be accepted; the system caps it |
     | ``linger`` | None | SO_LINGER in whole seconds, 0 to 32767; 0: closing resets the connection |
     | ``fast_open`` | False | TCP Fast Open (RFC 7413); a connect may then succeed before the peer has answered |
 
-    What the system refused or capped is reported by ``aionet.system.sockopts``.
+    What the system refused or capped is no error: ``Server.refused_options`` and ``Listener.refused_options`` tell.
 
     Raises OptionError for a value out of range, and for keepalive times while ``keepalive`` is off.
     Source: man 7 socket, man 7 tcp, man 7 ipv6, man 2 listen.
@@ -145,11 +145,14 @@ class Timeouts:
     | ``connect`` | 30 | resolving and connecting, over all addresses together |
     | ``happy_eyeballs_delay`` | 0.25 | head start of each address, at least 0.01; None: the next waits for a failure |
     | ``close`` | 5 | the graceful part of closing, then the stream is aborted; 0: no such part |
-    | ``first_bytes`` | None | from accept to the first byte |
+    | ``first_bytes`` | None | from the connection to the first byte that arrives |
     | ``idle`` | None | no byte in either direction |
-    | ``message`` | None | one recv_exactly, recv_until or recv_line, however slowly bytes drip in meanwhile |
-    | ``write_stall`` | None | the write queue above its high-water mark, however slowly it drains |
+    | ``message`` | None | one recv_exactly, recv_until or recv_line from its call on, however slowly bytes drip in |
+    | ``write_stall`` | None | from the write queue rising above high water until it falls to low water |
     | ``drain`` | 30 | what handlers have left when a server drains; 0: nothing |
+
+    ``first_bytes``, ``idle``, ``message`` and ``write_stall`` abort the stream with StreamTimeoutError; all of them but
+    ``message`` up to a quarter of the shortest of them late.
 
     Raises OptionError for a value out of range.
     Source: RFC 8305 sections 5 and 8 for ``happy_eyeballs_delay``.
@@ -181,7 +184,7 @@ class Limits:
     | ``max_connections`` | None | connections of one server at a time; there accepting pauses |
     | ``high_water`` | 65536 | bytes in a stream's write queue above which sending waits |
     | ``low_water`` | high_water / 4 | bytes in the write queue at which sending goes on; at most ``high_water`` |
-    | ``receive_buffer`` | 262144 | bytes received that nobody has read, at which reading pauses |
+    | ``receive_buffer`` | 262144 | bytes that arrived and nobody has received, above which reading pauses |
 
     ``max_connections`` None is the smaller of 10 000 and 80 % of RLIMIT_NOFILE, found when the server starts.
 

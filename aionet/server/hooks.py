@@ -19,7 +19,7 @@ class Hooks:
     """Functions that a server calls, from the event loop; what they raise goes to the loop's exception handler.
 
     ``connected(stream)`` before the handler starts, ``disconnected(stream)`` when the connection is over,
-    ``handler_failed(stream, exc)`` when the handler raised.
+    ``handler_failed(stream, exc)`` when the handler raised. They are plain functions, and must not block.
     """
 
     connected: Callable[[Stream], object] | None = None

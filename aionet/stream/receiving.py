@@ -56,7 +56,9 @@ class ReceivingStream(StreamBase):
         Raises:
             BusyError: another task is receiving.
             BrokenStreamError: the connection broke; StreamResetError where the peer reset it.
+            StreamTimeoutError: a timeout has aborted the stream.
             ClosedStreamError: you closed the stream.
+            ValueError: ``max_bytes`` is less than 1.
 
         Source: recv(2).
 

@@ -29,13 +29,14 @@ class SendingStream(ReceivingStream):
     __slots__ = ()
 
     async def send(self, data: Buffer) -> None:
-        """Send all of ``data``; return when no more than high water (64 KiB) waits to leave.
+        """Send all of ``data``; where more than high water (64 KiB) is queued, wait for low water (16 KiB).
 
         All of it is taken before the first wait, so cancelling never cuts it in two; the buffer is yours again on
         return. Concurrent sends leave in the order of the calls.
 
         Raises:
             BrokenStreamError: the connection broke; from then on, every time.
+            StreamTimeoutError: a timeout has aborted the stream.
             ClosedStreamError: you closed the stream, or its sending half.
 
         Source: send(2).
@@ -65,6 +66,8 @@ class SendingStream(ReceivingStream):
 
         A file that ends earlier is sent as far as it goes. It leaves in order with what is sent before and after, and
         may be closed on return. Cancelled: what was asked for is sent all the same. Raises as send.
+        What cannot seek, such as a pipe, is sent from where it stands, and the loop waits while it is read; cancelled, the
+        rest is not sent.
         Source: sendfile(2), which regular files are sent with; others are read in pieces.
         """
         self._raise_if_over("sendfile")
@@ -104,7 +107,7 @@ class SendingStream(ReceivingStream):
 
     async def _below_high_water(self, operation: str) -> None:
         if self._transport.must_wait():
-            await self._protocol.writers.wait()
+            await self._protocol.may_write()
         else:
             await asyncio.sleep(0)  # the kernel keeps up; the other tasks must, too
         self._raise_if_over(operation)

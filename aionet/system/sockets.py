@@ -41,7 +41,7 @@ def _sockaddr(address: Address | SockAddr) -> SockAddr:
 
 
 class AsyncSocket:
-    """A non-blocking socket whose functions wait without holding the event loop.
+    """A non-blocking socket whose functions wait without holding the event loop that runs when it is made.
 
     Names, arguments, results and errors are those of the socket module; addresses may also be aionet's. Hosts have to
     be numeric: ``resolve`` turns a name into addresses. Any number of tasks may wait on one socket in either direction;
@@ -233,7 +233,11 @@ class AsyncSocket:
     # --- connecting ---------------------------------------------------------------------------------------------------
 
     async def connect(self, address: Address | SockAddr) -> None:
-        """Connect to an address. Cancelled: the socket goes on connecting; close it. Source: connect(2)."""
+        """Connect to an address. Cancelled: the socket goes on connecting; close it.
+
+        Raises BlockingIOError where the backlog of a Unix socket is full: nothing tells when there is room.
+        Source: connect(2).
+        """
         self._check_open("connect")
         error = self._sock.connect_ex(_sockaddr(address))
         if error in (errno.EINPROGRESS, errno.EINTR):

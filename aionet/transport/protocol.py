@@ -15,7 +15,8 @@ __all__ = ["BufferedProtocol", "Protocol"]
 class Protocol(asyncio.Protocol):
     """A protocol that is handed what has arrived as bytes.
 
-    ``connection_made(transport)`` comes first, once. ``data_received(data)`` never gets empty data.
+    ``connection_made(transport)`` comes first, once; with create_connection inside the task that awaits it.
+    ``data_received(data)`` never gets empty data.
     ``eof_received()`` says that the peer sends no more: return a true value to go on sending, else the transport
     closes.
     ``pause_writing()`` and ``resume_writing()`` come in pairs; the first comes from inside ``transport.write`` when

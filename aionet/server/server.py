@@ -86,7 +86,12 @@ def serve(
 
     async def open_server() -> Server:
         listening = await open_listening(parsed, chosen, resolver)
-        return Server(listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks())
+        try:
+            return Server(listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks())
+        except BaseException:
+            for each in listening:
+                each.close()
+            raise
 
     return Opening(open_server)
 
@@ -157,7 +162,8 @@ class Server:
         stream = open_stream(self._loop, sock, peer, self._timeouts, self._limits, self._draining)
         self._connections.start(stream)
         if len(self._connections) >= self._max_connections:
-            self._stop_accepting()
+            for acceptor in self._acceptors:
+                acceptor.pause()
 
     def _connection_ended(self) -> None:
         if self._state is not ServerState.SERVING:
@@ -165,10 +171,6 @@ class Server:
         elif len(self._connections) < self._max_connections:
             for acceptor in self._acceptors:
                 acceptor.start()
-
-    def _stop_accepting(self) -> None:
-        for acceptor in self._acceptors:
-            acceptor.stop()
 
     async def serve_forever(self, signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
         """Return when the server is closed.
@@ -217,7 +219,8 @@ class Server:
         await self._others_ended()
 
     def _stop_listening(self) -> None:
-        self._stop_accepting()
+        for acceptor in self._acceptors:
+            acceptor.stop()
         for each in self._listening:
             each.close()
         if self._state is ServerState.SERVING:

@@ -152,7 +152,7 @@ class Listener:
         if not self._waiting.wake_first():
             # One too many: it waits here, the others in the backlog.
             for acceptor in self._acceptors:
-                acceptor.stop()
+                acceptor.pause()
 
     async def aclose(self) -> None:
         """Stop listening; connections that nobody has accepted are refused. Idempotent."""

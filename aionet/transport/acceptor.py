@@ -6,7 +6,8 @@ Three kinds of failure (accept(2)):
   reports for the new socket. They say nothing about the listener. Skip it and go on.
 * The process or the system is out of something: descriptors (EMFILE, ENFILE) or memory (ENOBUFS, ENOMEM). The client
   stays in the backlog, and the listener stays readable, so going on would spin and giving up would lose everybody.
-  Rest for 100 ms, then go on: by then a connection may have ended. Said once a second at most.
+  Rest for 100 ms, then go on: by then a connection may have ended. Said once a second at most. Whoever rests keeps
+  its place with the poller: to take it again might need a descriptor, and there is none.
 * Anything else is a mistake of ours, such as a socket that does not listen: it goes to the loop's exception handler,
   and the listener stops.
 
@@ -69,14 +70,15 @@ class Acceptor:
 
     __slots__ = (
         "_accepted",
+        "_accepting",
         "_batch",
         "_context",
         "_last_log",
         "_loop",
         "_poller",
-        "_registered",
         "_rest",
         "_sock",
+        "_stopped",
         "rests",
     )
 
@@ -92,23 +94,29 @@ class Acceptor:
         self._sock = sock
         self._accepted = accepted
         self._batch = 1
-        self._registered = False
+        self._accepting = False
+        self._stopped = False
         self._rest: asyncio.TimerHandle | None = None
         self._last_log = -_LOG_INTERVAL
         self.rests = 0
 
     def start(self) -> None:
         """Accept from now on; during a rest, from its end on."""
-        if not self._registered and self._rest is None:
-            self._registered = True
+        if not self._accepting and not self._stopped and self._rest is None:
             self._poller.watch(self._sock.fileno(), READABLE, self._on_readable)
+            self._accepting = True
+
+    def pause(self) -> None:
+        """Accept nothing more until start; new connections wait in the backlog."""
+        self._end_rest()
+        self._stop_accepting()
 
     def stop(self) -> None:
-        """Accept nothing more, for now or for ever; new connections wait in the backlog."""
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
-        self._unregister()
+        """Accept nothing more, for ever; call it before the socket is closed. Idempotent."""
+        self._end_rest()
+        self._accepting = False
+        self._stopped = True
+        self._poller.forget(self._sock.fileno())
 
     def accept_waiting(self, room: Callable[[], bool]) -> None:
         """Accept what waits in the backlog right now, as long as there is room: closing the listener would reset it."""
@@ -122,13 +130,20 @@ class Acceptor:
             sock.setblocking(False)
             self._accepted(sock, peer)
 
-    def _unregister(self) -> None:
-        if self._registered:
-            self._registered = False
-            self._poller.forget(self._sock.fileno())
+    def _stop_accepting(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._poller.watch(self._sock.fileno(), 0, self._on_readable)
 
-    def _on_readable(self, _events: int) -> None:
-        self._context.run(self._accept_batch)
+    def _end_rest(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
+    def _on_readable(self, events: int) -> None:
+        # A pause may come between an event and its callback. One that was not asked for is a hang-up: accept tells why.
+        if self._accepting or not events & READABLE:
+            self._context.run(self._accept_batch)
 
     def _accept_batch(self) -> None:
         for _ in range(self._batch):
@@ -142,18 +157,19 @@ class Acceptor:
                 return
             sock.setblocking(False)
             self._accepted(sock, peer)
-            if not self._registered:  # accepting that one was one too many, or closed the server
+            if not self._accepting:  # accepting that one was one too many, or closed the server
                 return
         self._batch = min(self._batch * 2, _MAX_BATCH)
 
     def _failed(self, exc: OSError) -> None:
         if exc.errno in _LOST_BEFORE_ACCEPT:
             return
-        self._unregister()
         if exc.errno not in _EXHAUSTED:
+            self.stop()
             self._loop.call_exception_handler({"message": "accept failed; the listener stops", "exception": exc})
             return
         self.rests += 1
+        self._stop_accepting()
         self._rest = self._loop.call_later(_REST, self._rested)
         now = self._loop.time()
         if now - self._last_log >= _LOG_INTERVAL:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aionet.system.poller import EpollPoller, poller_of
 from aionet.transport import acceptor as acceptor_module
 from aionet.transport.acceptor import Acceptor
-from tests.leaks import registrations
+from tests.leaks import open_descriptors, registrations
 from tests.turns import turns, until
 
 if TYPE_CHECKING:
@@ -115,26 +116,39 @@ async def test_a_burst_takes_few_turns_and_others_have_theirs_between() -> None:
         assert 500 / 64 <= others < 500 / 5
 
 
-async def test_after_stop_clients_wait_in_the_backlog_until_start() -> None:
+async def test_in_a_pause_clients_wait_in_the_backlog_until_start() -> None:
     with accepting() as scene:
-        scene.acceptor.stop()
-        assert not registrations()
-        scene.connect(3)
+        scene.acceptor.pause()
+        peers = scene.connect(3)
         await turns()
         assert not scene.peers
         scene.acceptor.start()
         scene.acceptor.start()
         await until(lambda: len(scene.peers) == 3)
+        assert scene.peers == peers
 
 
-async def test_a_stop_from_inside_takes_effect_at_once() -> None:
+async def test_after_stop_nobody_is_accepted_any_more() -> None:
+    with accepting() as scene:
+        scene.acceptor.stop()
+        assert not registrations()
+        scene.connect()
+        scene.acceptor.start()
+        scene.acceptor.stop()
+        await turns()
+        assert not scene.peers
+        assert not registrations()
+
+
+@pytest.mark.parametrize("way", ["pause", "stop"])
+async def test_from_inside_it_takes_effect_at_once(way: str) -> None:
     with accepting() as scene:
         accepted = scene.accepted
 
         def accept_one(sock: socket.socket, peer: Any) -> None:
             accepted(sock, peer)
             if len(scene.peers) >= 5:
-                scene.acceptor.stop()
+                getattr(scene.acceptor, way)()
 
         scene.acceptor._accepted = accept_one
         scene.connect(20)
@@ -174,18 +188,38 @@ async def test_out_of_descriptors_or_memory_accepting_rests_and_nobody_is_lost(
 
 
 @pytest.mark.usefixtures("short_rests")
-async def test_a_rest_costs_one_call_and_no_turn_of_the_loop() -> None:
+async def test_a_rest_costs_one_call_and_one_event() -> None:
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE] * 20
+        events = 0
+        on_readable = scene.acceptor._on_readable
+
+        def count(events_: int) -> None:
+            nonlocal events
+            events += 1
+            on_readable(events_)
+
+        poller = poller_of(asyncio.get_running_loop())
+        assert isinstance(poller, EpollPoller)
+        poller._callbacks[scene.sock.fileno()] = count
         scene.connect()
-        seen_resting = 0
-        while scene.acceptor.rests < 20:
-            await asyncio.sleep(0)
-            if scene.acceptor.rests:
-                # The listener is readable all the time: registered, it would wake the loop again and again.
-                seen_resting += not registrations()
-        assert scene.sock.calls <= 20 + 1
-        assert seen_resting
+        await until(lambda: scene.peers)
+        assert scene.acceptor.rests == 20
+        assert scene.sock.calls <= 20 + 2
+        assert events <= 20 + 2
+
+
+@pytest.mark.usefixtures("short_rests")
+async def test_a_rest_needs_no_descriptor_to_end() -> None:
+    """A poller without members is closed, and could not be opened again."""
+    with accepting() as scene:
+        scene.sock.errors = [errno.EMFILE]
+        scene.connect()
+        await until(lambda: scene.acceptor.rests)
+        descriptors = open_descriptors()
+        await turns()
+        assert open_descriptors() == descriptors
+        await until(lambda: scene.peers)
 
 
 @pytest.mark.usefixtures("short_rests")
@@ -216,19 +250,19 @@ async def test_a_start_during_a_rest_waits_for_its_end() -> None:
         scene.connect()
         await until(lambda: scene.acceptor.rests)
         scene.acceptor.start()
-        assert not registrations()
+        assert not scene.acceptor._accepting
         await until(lambda: scene.peers)
 
 
 @pytest.mark.usefixtures("short_rests")
-async def test_a_stop_during_a_rest_ends_it() -> None:
+@pytest.mark.parametrize("way", ["pause", "stop"])
+async def test_a_rest_does_not_outlast_a_pause_or_a_stop(way: str) -> None:
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE]
         scene.connect()
         await until(lambda: scene.acceptor.rests)
-        scene.acceptor.stop()
+        getattr(scene.acceptor, way)()
         await asyncio.sleep(0.01)
-        assert not registrations()
         assert not scene.peers
 
 
@@ -239,6 +273,7 @@ async def test_any_other_failure_is_reported_once_and_the_listener_stops() -> No
         scene.sock.errors = [errno.EINVAL] * 10
         scene.connect()
         await until(lambda: reported)
+        scene.acceptor.start()
         await turns()
         assert not registrations()
     (context,) = reported

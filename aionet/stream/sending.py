@@ -66,8 +66,8 @@ class SendingStream(ReceivingStream):
 
         A file that ends earlier is sent as far as it goes. It leaves in order with what is sent before and after, and
         may be closed on return. Cancelled: what was asked for is sent all the same. Raises as send.
-        What cannot seek, such as a pipe, is sent from where it stands, and the loop waits while it is read; cancelled, the
-        rest is not sent.
+        What cannot seek, such as a pipe, is sent from where it stands, and the loop waits while it is read; cancelled,
+        the rest is not sent.
         Source: sendfile(2), which regular files are sent with; others are read in pieces.
         """
         self._raise_if_over("sendfile")

@@ -81,6 +81,7 @@ def open_stream(
     """Make a stream of a connected, non-blocking socket, which it then owns."""
     protocol = StreamProtocol(loop, limits.receive_buffer)
     transport = StreamTransport(loop, sock, protocol, peer=peer, limits=limits, close_timeout=timeouts.close)
-    transport.start()
+    protocol.transport = transport
+    transport.resume_reading()
     watch(loop, transport, protocol, timeouts)
     return Stream(transport, protocol, draining=draining, message_timeout=timeouts.message)

@@ -15,6 +15,7 @@ from aionet.wire.buffer import ReceiveBuffer
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Awaitable
 
     from aionet.errors import AionetError
     from aionet.transport.stream import StreamTransport
@@ -31,9 +32,10 @@ class StreamProtocol(Protocol):
     """
 
     __slots__ = (
+        "_closers",
         "_loop",
+        "_writers",
         "buffer",
-        "closed",
         "ended",
         "eof",
         "failure",
@@ -43,7 +45,6 @@ class StreamProtocol(Protocol):
         "readable",
         "stalled_since",
         "transport",
-        "writers",
     )
 
     transport: StreamTransport
@@ -59,12 +60,9 @@ class StreamProtocol(Protocol):
         self.failure: AionetError | None = None  # why aionet itself gave the connection up
         self.stalled_since: float | None = None  # the loop's time when the write queue rose above high water
         self.readable = Wakeup(loop)
-        self.writers = WaitQueue(loop)  # those above high water
-        self.closed = WaitQueue(loop)  # those in aclose
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport."""
-        self.transport = transport  # type: ignore[assignment]
+        # Made when somebody waits: most connections never do, and their making is a part of every accept.
+        self._writers: WaitQueue | None = None  # those above high water
+        self._closers: WaitQueue | None = None  # those in aclose
 
     def data_received(self, data: bytes) -> None:
         """Keep it, and resume the receiver if it needs no more."""
@@ -95,18 +93,34 @@ class StreamProtocol(Protocol):
     def resume_writing(self) -> None:
         """Resume those who wait above high water."""
         self.stalled_since = None
-        self.writers.wake_all()
+        if self._writers is not None:
+            self._writers.wake_all()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Resume everybody: it is over."""
         self.ended = True
         self.readable.wake()
-        self.writers.wake_all()
-        self.closed.wake_all()
+        if self._writers is not None:
+            self._writers.wake_all()
+        if self._closers is not None:
+            self._closers.wake_all()
 
     def abandon(self) -> None:
         """The user has closed the stream: drop what was received, and tell those who wait, in the loop's next turn."""
         self.ended = True
         self.buffer.clear()
         self.readable.wake_soon()
-        self.writers.wake_all_soon()
+        if self._writers is not None:
+            self._writers.wake_all_soon()
+
+    def may_write(self) -> Awaitable[None]:
+        """Wait for resume_writing, or for the end."""
+        if self._writers is None:
+            self._writers = WaitQueue(self._loop)
+        return self._writers.wait()
+
+    def is_lost(self) -> Awaitable[None]:
+        """Wait for connection_lost."""
+        if self._closers is None:
+            self._closers = WaitQueue(self._loop)
+        return self._closers.wait()

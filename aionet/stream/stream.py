@@ -82,7 +82,7 @@ class Stream(SendingStream):
         """
         self._close()
         if self._transport.state is not State.CLOSED:
-            await self._protocol.closed.wait()
+            await self._protocol.is_lost()
 
     def abort(self) -> None:
         """Close now, with a reset: the peer's next read raises, and what waits to leave is dropped."""

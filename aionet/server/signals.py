@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 __all__ = ["handled"]
 
@@ -24,7 +24,7 @@ class _Handled:
     """A signal that is handled: by whom, and what handled it before."""
 
     former: Any
-    callbacks: list[Callable[[], None]] = attrs.field(factory=list)
+    callbacks: list[Callable[[], None]]
 
     def call(self) -> None:
         for callback in tuple(self.callbacks):
@@ -36,7 +36,7 @@ _signals: Final[dict[signal.Signals, _Handled]] = {}
 
 
 @contextmanager
-def handled(signals: Iterable[signal.Signals], callback: Callable[[], None]) -> Iterator[None]:
+def handled(signals: Iterable[signal.Signals], callback: Callable[[], None]) -> Generator[None]:
     """Call ``callback`` for each of the signals; put the former handlers back when the last block has ended.
 
     Outside the main thread, where Python delivers no signals, it does nothing.
@@ -49,10 +49,10 @@ def handled(signals: Iterable[signal.Signals], callback: Callable[[], None]) -> 
 
 
 @contextmanager
-def _one_handled(number: signal.Signals, callback: Callable[[], None]) -> Iterator[None]:
+def _one_handled(number: signal.Signals, callback: Callable[[], None]) -> Generator[None]:
     loop = asyncio.get_running_loop()
     if number not in _signals:
-        _signals[number] = _Handled(signal.getsignal(number))
+        _signals[number] = _Handled(signal.getsignal(number), [])
         loop.add_signal_handler(number, _signals[number].call)
     ours = _signals[number]
     ours.callbacks.append(callback)

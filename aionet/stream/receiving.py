@@ -14,6 +14,7 @@ import types
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from aionet.errors import (
+    AionetError,
     BusyError,
     ClosedStreamError,
     FrameTooLargeError,
@@ -203,7 +204,7 @@ class ReceivingStream(StreamBase):
             readable = protocol.readable
             protocol.needed = 1
             transport.receiver = readable
-            readable._asyncio_future_blocking = True  # noqa: SLF001 - the name is asyncio's
+            readable._asyncio_future_blocking = True  # noqa: SLF001 - asyncio's  # pyright: ignore[reportPrivateUsage]
             try:
                 yield readable
             finally:
@@ -310,7 +311,9 @@ class ReceivingStream(StreamBase):
         finally:
             self._protocol.needed = 0
 
-    def _busy(self, operation: str) -> BusyError:
+    def _busy(self, operation: str) -> AionetError:
+        if self._closed:  # the receiver that waited has not run yet
+            return ClosedStreamError.of(operation, self._ends("<->"))
         return BusyError(f"{operation} on {self._ends('<-')}: another task is receiving")
 
     def _no_more(self, operation: str) -> bytes:

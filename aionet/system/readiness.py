@@ -51,7 +51,7 @@ class Readiness:
             yield from self._queue.wait().__await__()
             return
         self._taken = True
-        self._first._asyncio_future_blocking = True  # noqa: SLF001 - as Wakeup.__await__, one frame less
+        self._first._asyncio_future_blocking = True  # noqa: SLF001 - as in Wakeup  # pyright: ignore[reportPrivateUsage]
         try:
             yield self._first
         finally:

@@ -92,8 +92,11 @@ class Wakeup:
         """Be the ``result`` of the one wait that a cancel has ended."""
         exception, self._exception = self._exception, None
         self.result = bool
-        if exception is not None:
-            raise exception
+        try:
+            if exception is not None:
+                raise exception
+        finally:
+            del exception  # its traceback holds this frame
 
     def cancel(self, msg: object = None) -> bool:
         """End the wait with CancelledError; say whether there was one."""

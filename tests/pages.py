@@ -7,7 +7,7 @@ How a page says what is to be run, and how:
 * Below ``<!-- server -->`` it runs in a process of its own until the next such block or the end of the page; then
   Ctrl-C ends it, or the signal of ``<!-- server, ended by SIGTERM -->``, with status 0. The first line that it
   prints says that it listens.
-* Below ``<!-- file: NAME -->`` it is that file; at the end of the page pytest runs the files.
+* Below ``<!-- file: NAME -->`` it is that file, and pytest runs the files of the page together.
 * A block that begins with ``>>>`` is an interactive session, which doctest compares.
 
 Port 8000 stands for one that is free.
@@ -99,12 +99,12 @@ class Page:
         return Block(match["code"], line, role, match["prints"])
 
     def run(self, loop: str, folder: Path) -> None:
-        """Run what it shows, in order; ``folder`` is for its files."""
+        """Run its programs in order; ``folder`` is for those that are servers."""
         with ExitStack() as stack:
             for block in self.blocks():
                 if block.file:
-                    (folder / block.file).write_text(block.code)
-                elif block.role:
+                    continue
+                if block.role:
                     stack.close()
                     stack.enter_context(self._serving(block, loop, folder))
                 elif block.code.startswith(">>>"):
@@ -112,8 +112,16 @@ class Page:
                 else:
                     printed = self._run_program(block)
                     assert block.prints in (None, printed), f"{self.path}:{block.line} printed:\n{printed}"
-        if any(folder.glob("test_*.py")):
-            _run_pytest(folder)
+
+    def run_files(self, folder: Path) -> None:
+        """Put its files into ``folder``, and run the tests among them."""
+        for block in self.blocks():
+            if block.file:
+                (folder / block.file).write_text(block.code)
+        options = ["-W", "error", "-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-q", *options, "--rootdir", str(folder)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _run_program(self, block: Block) -> str:
         # Blank lines before it: a traceback then names the page's line.
@@ -151,13 +159,6 @@ class Page:
         where = f"{self.path}:{block.line}"
         assert (status, said) == (0, ""), f"{where}: status {status}\n{said}"
         assert block.prints in (None, printed), f"{where} printed:\n{printed}"
-
-
-def _run_pytest(folder: Path) -> None:
-    options = ["-W", "error", "-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", "-q", *options, "--rootdir", str(folder)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _free_port() -> int:

@@ -6,7 +6,7 @@ How a page says what is to be run, and how:
 * A ``text`` block right after it is exactly what it prints.
 * Below ``<!-- server -->`` it runs in a process of its own until the next such block or the end of the page; then
   Ctrl-C ends it, or the signal of ``<!-- server, ended by SIGTERM -->``, with status 0. The first line that it
-  prints says that it listens.
+  prints ends with its address; a client that says nothing and ends must be let go.
 * Below ``<!-- file: NAME -->`` it is that file, and pytest runs the files of the page together.
 * A block that begins with ``>>>`` is an interactive session, which doctest compares.
 
@@ -148,6 +148,7 @@ class Page:
             try:
                 assert process.stdout is not None
                 printed = process.stdout.readline()
+                _come_and_go(printed)
                 yield
                 process.send_signal(signal.Signals[(block.role and block.role["signal"]) or "SIGINT"])
                 printed += process.stdout.read()
@@ -159,6 +160,16 @@ class Page:
         where = f"{self.path}:{block.line}"
         assert (status, said) == (0, ""), f"{where}: status {status}\n{said}"
         assert block.prints in (None, printed), f"{where} printed:\n{printed}"
+
+
+def _come_and_go(line: str) -> None:
+    """Connect to the address that a server printed, and leave; it is in serve_forever then, where signals drain it."""
+    host, _, port = line.rpartition(" ")[2].strip().rpartition(":")
+    assert port, f"no address at the end of {line!r}"
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(65536):
+            pass
 
 
 def _free_port() -> int:

@@ -43,24 +43,6 @@ def test_the_programs_of_a_page_do_what_it_says(path: Path, loop: str, tmp_path:
     Page.read(path).run(loop, tmp_path)
 
 
-@pytest.mark.parametrize("role", ["", "<!-- server -->\n"])
-def test_programs_run_on_each_loop(role: str, loop: str, tmp_path: Path) -> None:
-    program = """
-import aionet
-
-async def main() -> None:
-    print(aionet.current_loop_name(), flush=True)
-
-aionet.run(main())
-"""
-    Page(tmp_path / "page.md", f"{role}```python{program}```\n\n```text\n{loop}\n```\n").run(loop, tmp_path)
-
-
-@pytest.mark.parametrize("path", [path for path in PAGES if "<!-- file: " in path.read_text()], ids=name_of)
-def test_the_files_of_a_page_pass_their_tests(path: Path, tmp_path: Path) -> None:
-    Page.read(path).run_files(tmp_path)
-
-
 @every_page
 def test_a_page_has_no_blocks_that_nothing_looks_at(path: Path) -> None:
     assert Page.read(path).languages() <= {"python", "text", "sh", "toml"}
@@ -83,22 +65,76 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
+def program(code: str, prints: str = "") -> str:
+    """A page with one program, and what it prints."""
+    return f"```python\n{code}```\n" + (f"\n```text\n{prints}\n```\n" if prints else "")
+
+
+def server(at_its_end: str, prints: str = "") -> str:
+    """A page with one server, which does something more at its end."""
+    code = f"""
+import sys
+import aionet
+
+async def serve_client(stream: aionet.Stream) -> None:
+    await stream.recv()
+
+async def main() -> None:
+    async with aionet.serve("tcp://127.0.0.1:8000", serve_client) as server:
+        print(*server.addresses, flush=True)
+        await server.serve_forever()
+        {at_its_end}
+
+aionet.run(main())
+"""
+    return "<!-- server -->\n" + program(code, prints)
+
+
+def name_of_the_loop(prints: str) -> str:
+    """A page with one program that prints the name of its loop."""
+    code = """
+import aionet
+
+async def main() -> None:
+    print(aionet.current_loop_name())
+
+aionet.run(main())
+"""
+    return program(code, prints)
+
+
+def run(text: str, loop: str, folder: Path) -> None:
+    """Run a page with this text."""
+    path = folder / "page.md"
+    path.write_text(text)
+    Page.read(path).run(loop, folder)
+
+
+def test_programs_run_on_each_loop(loop: str, tmp_path: Path) -> None:
+    run(name_of_the_loop(loop), loop, tmp_path)
+
+
+def test_servers_run_on_each_loop_until_they_are_ended(loop: str, tmp_path: Path) -> None:
+    run(server("print(aionet.current_loop_name())", f"127.0.0.1:8000\n{loop}"), loop, tmp_path)
+
+
 @pytest.mark.parametrize(
     "page",
     [
-        "```python\nraise AssertionError\n```",
-        "```python\nprint('a')\n```\n\n```text\nb\n```",
-        "```python\n>>> 1 + 1\n3\n```",
-        "1. In a list:\n   ```python\n   print()\n   ```",
-        "<!-- serving -->\n```python\nprint()\n```",
-        "<!-- server -->\n```python\nprint(flush=True)\nraise SystemExit(1)\n```",
-        "<!-- server -->\n```python\nimport sys\nprint(flush=True)\nsys.stderr.write('what is this?')\n```",
-        "<!-- server -->\n```python\nprint('a')\n```\n\n```text\nb\n```",
+        program("raise AssertionError\n"),
+        program("print('a')\n", "b"),
+        program(">>> 1 + 1\n3\n"),
+        name_of_the_loop("another"),
+        "1. In a list:\n   ```python\n   print()\n   ```\n",
+        "<!-- serving -->\n" + program("print()\n"),
+        server("raise SystemExit(1)"),
+        server("sys.stderr.write('what is this?')"),
+        server("print('a')", "b"),
     ],
 )
 def test_a_page_that_promises_what_does_not_happen_fails(page: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        Page(tmp_path / "page.md", page + "\n").run("asyncio", tmp_path)
+        run(page, "asyncio", tmp_path)
 
 
 def test_a_page_whose_tests_fail_fails(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import errno
 from typing import TYPE_CHECKING
 
 from aionet.address import from_sockaddr
@@ -12,6 +12,7 @@ from aionet.errors import (
     ClosedStreamError,
     StreamBrokenPipeError,
     StreamResetError,
+    StreamTimeoutError,
 )
 from aionet.wire.lifecycle import State
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
 
-__all__ = ["broken", "ends", "failure_of"]
+__all__ = ["broken", "ends", "failure_of", "too_late"]
 
 
 def ends(transport: StreamTransport, arrow: str) -> str:
@@ -34,10 +35,14 @@ def _name(family: int, sockaddr: SockAddr | None) -> str:
     return "(unknown)" if sockaddr is None else str(from_sockaddr(family, sockaddr))
 
 
+def _arrow(operation: str) -> str:
+    return "<-" if operation.startswith("recv") else "->"
+
+
 def broken(operation: str, transport: StreamTransport, cause: OSError) -> BrokenStreamError:
     """Build the error for a connection that broke; ``__cause__`` is what the system said."""
     error: BrokenStreamError
-    both = ends(transport, "<-" if operation.startswith("recv") else "->")
+    both = ends(transport, _arrow(operation))
     if isinstance(cause, ConnectionResetError):
         error = StreamResetError(cause.errno, f"{operation} on {both}: reset by peer")
     elif isinstance(cause, BrokenPipeError):
@@ -48,14 +53,19 @@ def broken(operation: str, transport: StreamTransport, cause: OSError) -> Broken
     return error
 
 
+def too_late(operation: str, transport: StreamTransport, deadline: str) -> StreamTimeoutError:
+    """Build the error for a deadline that has passed."""
+    return StreamTimeoutError(errno.ETIMEDOUT, f"{operation} on {ends(transport, _arrow(operation))}: {deadline}")
+
+
 def failure_of(
     operation: str, transport: StreamTransport, protocol: StreamProtocol, *, closed: bool
 ) -> AionetError | None:
     """Return the error that an operation on this stream must raise, or None while the stream is good."""
     if closed:
         return ClosedStreamError.of(operation, ends(transport, "<->"))
-    if protocol.failure is not None:
-        return copy.copy(protocol.failure)  # one object raised again and again would gather tracebacks
+    if protocol.late is not None:
+        return too_late(operation, transport, protocol.late)
     if transport.error is not None:
         return broken(operation, transport, transport.error)
     if transport.state is State.CLOSED:

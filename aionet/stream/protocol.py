@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable
 
-    from aionet.errors import AionetError
     from aionet.transport.stream import StreamTransport
 
 __all__ = ["StreamProtocol"]
@@ -38,7 +37,7 @@ class StreamProtocol(Protocol):
         "buffer",
         "ended",
         "eof",
-        "failure",
+        "late",
         "limit",
         "needed",
         "paused",
@@ -57,7 +56,7 @@ class StreamProtocol(Protocol):
         self.paused = False
         self.ended = False  # nothing more will arrive, or nobody wants it
         self.eof = False  # because the peer has sent its end
-        self.failure: AionetError | None = None  # why aionet itself gave the connection up
+        self.late: str | None = None  # the deadline that passed, if the connection was given up for one
         self.stalled_since: float | None = None  # the loop's time when the write queue rose above high water
         self.readable = Wakeup(loop)
         # Made when somebody waits: most connections never do, and their making is a part of every accept.

@@ -8,10 +8,9 @@ loop come round once.
 from __future__ import annotations
 
 import asyncio
-import errno
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from aionet.errors import (
     AionetError,
@@ -19,17 +18,19 @@ from aionet.errors import (
     ClosedStreamError,
     FrameTooLargeError,
     IncompleteReadError,
-    StreamTimeoutError,
 )
 from aionet.stream.base import StreamBase
+from aionet.stream.failures import too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Coroutine, Generator
 
     from aionet.stream.protocol import StreamProtocol
     from aionet.transport.stream import StreamTransport
 
 __all__ = ["ReceivingStream"]
+
+_T = TypeVar("_T")
 
 # As much as one read of the transport gives, so that by default nothing is cut.
 _RECV_SIZE: Final = 256 * 1024
@@ -133,7 +134,7 @@ class ReceivingStream(StreamBase):
         buffer = protocol.buffer
         await self._ready("recv_exactly")
         if buffer.size < count:
-            await self._arrival("recv_exactly", count)
+            await self._in_time("recv_exactly", self._wait_for(count))
             if buffer.size < count:
                 self._raise_if_over("recv_exactly")
                 partial = buffer.take(buffer.size)
@@ -236,14 +237,8 @@ class ReceivingStream(StreamBase):
             raise ValueError(message)
         buffer = self._protocol.buffer
         end = buffer.find(separator)
-        if end < 0 and buffer.size < max_bytes and self._message_timeout is not None:
-            try:
-                async with asyncio.timeout(self._message_timeout):
-                    end = await self._find_on(operation, separator, max_bytes)
-            except TimeoutError:
-                raise self._message_too_late(operation) from None
-        elif end < 0:
-            end = await self._find_on(operation, separator, max_bytes)
+        if end < 0:
+            end = await self._in_time(operation, self._find_on(operation, separator, max_bytes))
         if end > max_bytes or (end < 0 and buffer.size >= max_bytes):
             message = f"{operation} on {self._ends('<-')}: no {separator!r} within {max_bytes} bytes"
             raise FrameTooLargeError(message, max_bytes)
@@ -259,16 +254,20 @@ class ReceivingStream(StreamBase):
                 return -1
         return end
 
-    async def _arrival(self, operation: str, count: int) -> None:
-        """Wait until ``count`` bytes are there, or the end is, at most the message timeout."""
+    async def _in_time(self, operation: str, arrival: Coroutine[Any, Any, _T]) -> _T:
+        """Wait for what makes a message whole, at most the message timeout."""
         if self._message_timeout is None:
-            await self._wait_for(count)
-            return
+            return await arrival
+        timeout = asyncio.timeout(self._message_timeout)
         try:
-            async with asyncio.timeout(self._message_timeout):
-                await self._wait_for(count)
+            async with timeout:
+                return await arrival
         except TimeoutError:
-            raise self._message_too_late(operation) from None
+            if not timeout.expired():  # another deadline's
+                raise
+        self._protocol.late = f"no whole message within {self._message_timeout:g} s"
+        self._transport.abort()
+        raise too_late(operation, self._transport, self._protocol.late)
 
     async def _wait_for(self, count: int) -> None:
         protocol = self._protocol
@@ -321,9 +320,3 @@ class ReceivingStream(StreamBase):
         if self._closed or not self._protocol.eof:
             self._raise_if_over(operation)
         return b""
-
-    def _message_too_late(self, operation: str) -> StreamTimeoutError:
-        message = f"{operation} on {self._ends('<-')}: no whole message within {self._message_timeout:g} s"
-        self._protocol.failure = StreamTimeoutError(errno.ETIMEDOUT, message)
-        self._transport.abort()
-        return StreamTimeoutError(errno.ETIMEDOUT, message)

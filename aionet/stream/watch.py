@@ -6,11 +6,8 @@ message costs nothing; the price is that an idle stream is found up to a quarter
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
 
-from aionet.errors import StreamTimeoutError
-from aionet.stream.failures import ends
 from aionet.wire.lifecycle import CLOSING_STATES
 
 if TYPE_CHECKING:
@@ -72,8 +69,7 @@ class _Watch:
         if late is None:
             self._loop.call_later(self._interval, self._look)
             return
-        message = f"{ends(transport, '<->')}: {late}"
-        self._protocol.failure = StreamTimeoutError(errno.ETIMEDOUT, message)
+        self._protocol.late = late
         transport.abort()
 
     def _late(self, now: float) -> str | None:

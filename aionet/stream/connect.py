@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 from aionet.address import Endpoint
+from aionet.errors import ConnectError
 from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.stream.opening import Opening
 from aionet.stream.protocol import StreamProtocol
@@ -67,7 +69,10 @@ async def _connect(
         peer = sock.getpeername()  # now: after a reset the system no longer says, and errors have to
     except OSError:
         peer = None
-    return open_stream(asyncio.get_running_loop(), sock, peer, timeouts, limits)
+    try:
+        return open_stream(asyncio.get_running_loop(), sock, peer, timeouts, limits)
+    except OSError as exc:
+        raise ConnectError(exc.errno or errno.EMFILE, f"connect to {endpoint}: {exc.strerror}") from exc
 
 
 def open_stream(
@@ -78,10 +83,17 @@ def open_stream(
     limits: Limits,
     draining: asyncio.Event | None = None,
 ) -> Stream:
-    """Make a stream of a connected, non-blocking socket, which it then owns."""
+    """Make a stream of a connected, non-blocking socket, which it owns from then on.
+
+    Raises OSError, the socket closed, where there is no descriptor for the poller.
+    """
     protocol = StreamProtocol(loop, limits.receive_buffer)
     transport = StreamTransport(loop, sock, protocol, peer=peer, limits=limits, close_timeout=timeouts.close)
     protocol.transport = transport
-    transport.resume_reading()
+    try:
+        transport.resume_reading()
+    except OSError:
+        transport.abort()
+        raise
     watch(loop, transport, protocol, timeouts)
     return Stream(transport, protocol, draining=draining, message_timeout=timeouts.message)

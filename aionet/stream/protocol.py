@@ -75,7 +75,12 @@ class StreamProtocol(Protocol):
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on after a pause."""
+        """Read on after a pause, once half of the buffer is free again: a byte that is taken lets not much more in."""
+        if self.buffer.size <= self.limit // 2:
+            self.read_on()
+
+    def read_on(self) -> None:
+        """Read on after a pause: a receiver needs more than there is."""
         self.paused = False
         self.transport.resume_reading()
 

@@ -71,11 +71,11 @@ class ReceivingStream(StreamBase):
         if max_bytes < 1:
             message = f"recv: max_bytes={max_bytes!r}: expected at least 1"
             raise ValueError(message)
-        if protocol.buffer.size:
+        if protocol.buffer.size or protocol.ended:
             self._budget -= 1
             if self._budget < 0:
                 await self._let_others_run()
-        elif not protocol.ended:
+        else:
             transport = self._transport
             protocol.needed = 1
             transport.receiver = protocol.readable
@@ -276,7 +276,7 @@ class ReceivingStream(StreamBase):
         protocol.needed = count
         try:
             if protocol.paused:
-                protocol.resume()
+                protocol.read_on()
             await protocol.readable
         finally:
             protocol.needed = 0

@@ -75,6 +75,7 @@ class SendingStream(ReceivingStream):
             sent = await send_file(self, self._transport, file, offset, count)
         except ClosedError as exc:
             raise self._send_error("sendfile", exc) from exc
+        await asyncio.sleep(0)  # as in _below_high_water
         self._raise_if_over("sendfile")
         return sent
 
@@ -103,6 +104,8 @@ class SendingStream(ReceivingStream):
             flushed = asyncio.Event()
             self._transport.call_when_flushed(flushed.set)
             await flushed.wait()
+        else:
+            await asyncio.sleep(0)  # as in _below_high_water
         self._raise_if_over(operation)
 
     async def _below_high_water(self, operation: str) -> None:
@@ -113,7 +116,7 @@ class SendingStream(ReceivingStream):
         self._raise_if_over(operation)
 
     def _send_error(self, operation: str, exc: OSError) -> AionetError:
-        if isinstance(exc, ClosedError) and not self._closed:
-            return ClosedStreamError.of(operation, f"{self._ends('->')} after send_eof")
         failure = failure_of(operation, self._transport, self._protocol, closed=self._closed)
+        if failure is None and isinstance(exc, ClosedError):
+            return ClosedStreamError.of(operation, f"{self._ends('->')} after send_eof")
         return failure or broken(operation, self._transport, exc)

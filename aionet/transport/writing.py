@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from aionet.errors import ClosedStreamError
@@ -31,8 +32,10 @@ __all__ = ["WritingTransport"]
 
 # A larger write is worth a system call of its own.
 _SMALL_WRITE: Final = 16 * 1024
-# Large writes that the kernel takes at once, one after another: after so many bytes the writer lets others run.
+# Writes that never wait, one after another: after so many bytes the writer lets others run. A write of few bytes costs
+# as much as one of 2 KiB, which makes 512 of them.
 _UNBROKEN: Final = 1024 * 1024
+_LEAST: Final = 2 * 1024
 # What one turn moves from a file: sendfile may else hold the loop for as long as the peer keeps up.
 _FILE_CHUNK: Final = 1024 * 1024
 # What a file system without sendfile answers.
@@ -65,9 +68,10 @@ class WritingTransport(ReadingTransport):
         limits = limits or _DEFAULT_LIMITS
         self._send = sock.send
         self._queue = WriteQueue(limits.high_water, limits.low_water)
-        self._unbroken = 0  # bytes of large writes since then
+        self._unbroken = 0  # bytes of one write after another, each counted as _LEAST at least
         self._flush_scheduled = False
-        self._flushed: list[Callable[[], None]] | None = None
+        # Who waits until so many bytes have been written in all.
+        self._flushed: deque[tuple[int, Callable[[], None]]] | None = None
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -101,25 +105,28 @@ class WritingTransport(ReadingTransport):
     def _send_after_another(self, data: bytes | memoryview) -> bool:
         size = len(data)
         queue = self._queue
+        must_wait = self._had_its_turn(size)
         if not queue.size and size > _SMALL_WRITE:
             self._wrote = False
-            self._unbroken += size
-            paused = self.send(data)
-            if self._unbroken > _UNBROKEN:
-                self._unbroken = 0
-                return True
-            return paused
+            return self.send(data) or must_wait
         if size:
             queue.append(data if type(data) is bytes else bytes(data))
-        if not self._writing:
-            if queue.size > queue.high:
-                # Only gathered, not refused by the kernel, which may well take it all; but the writer has had its turn.
-                self._flush()
-                self._check_high_water()
-                return True
-            self._flush_soon()
-        self._check_high_water()
-        return queue.paused
+            if not self._writing:
+                if queue.size > queue.high:
+                    # Only gathered, not refused by the kernel, which may well take it all.
+                    self._flush()
+                else:
+                    self._flush_soon()
+            self._check_high_water()
+        return queue.paused or must_wait
+
+    def _had_its_turn(self, size: int) -> bool:
+        """Count a write that follows another; say, now and then, that the others have to run first."""
+        self._unbroken += max(size, _LEAST)
+        if self._unbroken <= _UNBROKEN:
+            return False
+        self._unbroken = 0
+        return True
 
     def _queue_rest(self, data: bytes | memoryview, sent: int) -> bool:
         rest = memoryview(data)[sent:]
@@ -133,7 +140,9 @@ class WritingTransport(ReadingTransport):
         if self._state is not _OPEN and self._state is not _PEER_ENDED:
             raise self._refusal("send")
         # Copied before anything is queued: an item that is no buffer leaves the stream as it was.
-        for data in [data if type(data) is bytes else bytes(memoryview(data)) for data in buffers]:
+        owned = [data if type(data) is bytes else bytes(memoryview(data)) for data in buffers]
+        must_wait = self._had_its_turn(sum(map(len, owned)))
+        for data in owned:
             if data:
                 self._queue.append(data)
         if self._queue.size and not self._writing:
@@ -141,7 +150,7 @@ class WritingTransport(ReadingTransport):
             if self._error is not None:
                 raise self._error
         self._check_high_water()
-        return self._queue.paused
+        return self._queue.paused or must_wait
 
     def send_region(self, region: FileRegion) -> None:
         """Queue a part of a file; it leaves in order with what is sent before and after."""
@@ -237,8 +246,8 @@ class WritingTransport(ReadingTransport):
             self._unwatch_writable()
         if queue.may_resume():
             self._call_protocol(self._protocol.resume_writing)
+        self._call_flushed()
         if not queue.size:
-            self._call_flushed()
             self._send_end()
 
     def _send_queue(self) -> bool:
@@ -295,17 +304,17 @@ class WritingTransport(ReadingTransport):
 
     def call_when_flushed(self, callback: Callable[[], None]) -> None:
         """Call back once the kernel has taken all that is queued now, or the write half is gone."""
+        if self._flushed is None:
+            self._flushed = deque()
+        self._flushed.append((self._bytes_written + self._queue.size, callback))
         if not self._queue.size:
-            self._loop.call_soon(callback)
-        elif self._flushed is None:
-            self._flushed = [callback]
-        else:
-            self._flushed.append(callback)
+            self._call_flushed()
 
     def _call_flushed(self) -> None:
-        callbacks, self._flushed = self._flushed, None
-        for callback in callbacks or ():
-            self._loop.call_soon(callback)
+        waiting = self._flushed
+        # An empty queue is the end for everybody: a file that was shorter than it should be never adds up.
+        while waiting and (waiting[0][0] <= self._bytes_written or not self._queue.size):
+            self._loop.call_soon(waiting.popleft()[1])
 
     def get_write_buffer_size(self) -> int:
         """Return the number of bytes queued."""

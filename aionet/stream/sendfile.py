@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import stat
@@ -66,7 +67,8 @@ async def _send_region(
         if not ended.done():
             ended.set_result(None)
         elif region.error is not None:
-            transport.abort()  # cut short, and whoever asked for it is gone: the peer must not take it for whole
+            # Cut short, and whoever asked for it is gone: the peer must not take it for whole.
+            transport.fail(OSError(errno.EIO, f"a file ended before it was sent: {region.error}"))
 
     region = FileRegion(file, offset, count, done)
     try:

@@ -51,12 +51,18 @@ async def connect_to(
         ConnectError: no address could be connected to; ``attempts`` holds each with its error.
         ConnectTimeoutError: none answered within ``timeouts.connect``.
         ResolveError: the host has no address.
-        AddressError: a scheme that cannot be connected to.
+        AddressError: a scheme that cannot be connected to, or a local end that is no Inet address for one that is.
 
     """
+    if local is not None and (local.scheme != "tcp" or endpoint.scheme != "tcp"):
+        message = (
+            f"connect to {endpoint} from {local}: a local end is for TCP: expected (host, port) or tcp://host:port"
+        )
+        raise AddressError(message)
     attempts: list[tuple[Address, OSError]] = []
+    timeout = asyncio.timeout(timeouts.connect)
     try:
-        async with asyncio.timeout(timeouts.connect):
+        async with timeout:
             if endpoint.scheme == "unix":
                 address = UnixAddress(endpoint.path or "")
                 sock = await connect_first([address], [], options, None, attempts)
@@ -64,19 +70,24 @@ async def connect_to(
                 sock = _adopt(endpoint.fd or 0)
             elif endpoint.scheme == "tcp":
                 addresses = await resolver(endpoint.host, endpoint.port or 0, type=socket.SOCK_STREAM)
-                bound = [] if local is None else await resolver(local.host, local.port or 0, type=socket.SOCK_STREAM)
+                bound = [] if local is None else await _resolve_local(local, resolver)
                 delay = timeouts.happy_eyeballs_delay
                 sock = await connect_first(interleave(addresses), bound, options, delay, attempts)
             else:
                 message = f"connect to {endpoint}: expected tcp://host:port, unix:/path or fd://number"
                 raise AddressError(message)
     except TimeoutError:
-        # Without a timeout, it is not ours: an attempt's own is in the list.
-        seconds = timeouts.connect or 0.0
-        raise ConnectTimeoutError.after(f"connect to {endpoint}", seconds, attempts) from None
+        if timeouts.connect is None or not timeout.expired():  # the resolver's own
+            raise
+        raise ConnectTimeoutError.after(f"connect to {endpoint}", timeouts.connect, attempts) from None
     if sock is None:
         raise ConnectError.of(f"connect to {endpoint}", attempts)
     return sock
+
+
+async def _resolve_local(local: Endpoint, resolver: Resolver) -> list[InetAddress]:
+    # AI_PASSIVE: no host is any address of ours, and not loopback.
+    return await resolver(local.host, local.port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
 
 
 async def connect_first(
@@ -180,9 +191,11 @@ def _adopt(descriptor: int) -> socket.socket:
     except OSError as exc:
         raise ConnectError(exc.errno or errno.EBADF, f"connect to fd://{descriptor}: {exc.strerror}") from exc
     try:
+        if sock.type != socket.SOCK_STREAM:
+            raise OSError(errno.EPROTOTYPE, "not a stream socket")
         sock.getpeername()
         sock.setblocking(False)
     except OSError as exc:
-        sock.detach()
+        sock.detach()  # it stays with whoever passed it
         raise ConnectError(exc.errno or errno.ENOTCONN, f"connect to fd://{descriptor}: {exc.strerror}") from exc
     return sock

@@ -212,6 +212,11 @@ class SocketTransport(asyncio.Transport):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._lost(self._error)
 
+    def fail(self, exc: OSError) -> None:
+        """Abort for a reason of our own, which the protocol is told."""
+        self._error = exc
+        self.abort()
+
     def abandon(self) -> None:
         """Abort from a finalizer, which may run in any thread and after the loop."""
         if self._loop.is_closed():

@@ -162,3 +162,34 @@ async def test_an_async_generator_may_wrap_a_stream(pairs: PairFactory) -> None:
         await theirs.send(b"a\nb\nc")
         await theirs.send_eof()
         assert [line async for line in lines(ours)] == [b"a\n", b"b\n", b"c"]
+
+
+async def test_anext_serves_where_async_for_does(pairs: PairFactory) -> None:
+    async with pairs() as (ours, theirs):
+        await theirs.send(b"one")
+        assert await anext(ours) == b"one"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(ours), 0.001)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await anext(ours)
+        await theirs.send(b"two")
+        assert await asyncio.wait_for(anext(ours), 10) == b"two"
+        await theirs.send(b"three")
+        (received,) = await asyncio.gather(anext(ours))
+        assert received == b"three"
+        await theirs.send_eof()
+        assert await anext(ours, b"the end") == b"the end"
+        with pytest.raises(StopAsyncIteration):
+            await anext(ours)
+
+
+async def test_async_for_may_be_left_and_taken_up_again(pairs: PairFactory) -> None:
+    async with pairs() as (ours, theirs):
+        await theirs.send(b"one\ntwo\nthree")
+        async for data in ours:
+            assert data == b"one\ntwo\nthree"
+            break
+        await theirs.send(b"four")
+        await theirs.send_eof()
+        assert [data async for data in ours] == [b"four"]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import select
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -54,47 +55,46 @@ class EpollPoller:
     __slots__ = ("__weakref__", "_callbacks", "_epoll", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Weakly: the registry must not keep a loop alive that everybody else has forgotten.
-        self._loop = weakref.ref(loop)
+        self._loop = loop
         self._epoll: select.epoll | None = None
         self._callbacks: dict[int, Callable[[int], object]] = {}
 
     def watch(self, fd: int, events: int, callback: Callable[[int], object]) -> None:
         """As Poller.watch."""
         epoll = self._epoll or self._open()
-        if fd in self._callbacks:
-            epoll.modify(fd, events)
-        else:
+        if fd not in self._callbacks:
             epoll.register(fd, events)
+        else:
+            try:
+                epoll.modify(fd, events)
+            except FileNotFoundError:  # closed unforgotten, and the number is somebody else's now
+                epoll.register(fd, events)
         self._callbacks[fd] = callback
 
     def forget(self, fd: int) -> None:
         """As Poller.forget."""
         if self._callbacks.pop(fd, None) is None or self._epoll is None:
             return
-        self._epoll.unregister(fd)
+        with suppress(OSError):  # closed already, by somebody who should not have
+            self._epoll.unregister(fd)
         if self._callbacks:
             return
-        loop = self._loop()
-        if loop is None or loop.is_closed():
+        if self._loop.is_closed():
             self._epoll.close()
             self._epoll = None
         else:
             # In the next turn: a program that opens one connection after another keeps its set.
-            loop.call_soon(self._close_if_empty, loop)
+            self._loop.call_soon(self._close_if_empty)
 
     def _open(self) -> select.epoll:
-        loop = self._loop()
-        if loop is None:
-            message = "the event loop is gone"
-            raise RuntimeError(message)
-        self._epoll = epoll = select.epoll()
-        loop.add_reader(epoll.fileno(), self._dispatch, epoll.poll)
+        epoll = select.epoll()
+        self._loop.add_reader(epoll.fileno(), self._dispatch, epoll.poll)  # a closed loop refuses, and the set is gone
+        self._epoll = epoll
         return epoll
 
-    def _close_if_empty(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _close_if_empty(self) -> None:
         if self._epoll is not None and not self._callbacks:
-            loop.remove_reader(self._epoll.fileno())
+            self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
 
@@ -112,25 +112,21 @@ class EpollPoller:
                 self._report(exc, callback)
 
     def _report(self, exc: Exception, callback: Callable[[int], object]) -> None:
-        loop = self._loop()
-        if loop is not None:
-            loop.call_exception_handler({"message": f"{callback!r} raised", "exception": exc})
+        self._loop.call_exception_handler({"message": f"{callback!r} raised", "exception": exc})
 
 
 class LoopPoller:
     """The loop's own add_reader and add_writer, for systems without epoll."""
 
-    __slots__ = ("_loop", "_watched")
+    __slots__ = ("__weakref__", "_loop", "_watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
+        self._loop = loop
         self._watched: dict[int, int] = {}
 
     def watch(self, fd: int, events: int, callback: Callable[[int], object]) -> None:
         """As Poller.watch."""
-        loop = self._loop()
-        if loop is None:
-            return
+        loop = self._loop
         former = self._watched.get(fd, 0)
         self._watched[fd] = events
         if events & READABLE:
@@ -144,23 +140,24 @@ class LoopPoller:
 
     def forget(self, fd: int) -> None:
         """As Poller.forget."""
-        loop = self._loop()
         former = self._watched.pop(fd, 0)
-        if loop is None or loop.is_closed():
-            return
         if former & READABLE:
-            loop.remove_reader(fd)
+            self._loop.remove_reader(fd)
         if former & WRITABLE:
-            loop.remove_writer(fd)
+            self._loop.remove_writer(fd)
 
 
-_pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = weakref.WeakKeyDictionary()
+# Weak on both sides: a poller refers to its loop, so one that the registry held would keep the loop alive for ever. It
+# needs nobody to hold it but the loop that calls it and those who watch something.
+_pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Poller]] = weakref.WeakKeyDictionary()
 _make: Callable[[asyncio.AbstractEventLoop], Poller] = EpollPoller if hasattr(select, "epoll") else LoopPoller
 
 
 def poller_of(loop: asyncio.AbstractEventLoop) -> Poller:
-    """Return the loop's poller, a new one where it has none."""
-    poller = _pollers.get(loop)
+    """Return the loop's poller, a new one where it has none. It lives as long as somebody refers to it."""
+    reference = _pollers.get(loop)
+    poller = None if reference is None else reference()
     if poller is None:
-        poller = _pollers[loop] = _make(loop)
+        poller = _make(loop)
+        _pollers[loop] = weakref.ref(poller)
     return poller

@@ -89,6 +89,7 @@ class Listener:
     """Accepts connections, one for each ``accept``; those nobody accepts wait in the kernel's backlog."""
 
     __slots__ = (
+        "__weakref__",
         "_accepted",
         "_acceptors",
         "_closed",

@@ -39,6 +39,7 @@ class StreamProtocol(Protocol):
         "eof",
         "late",
         "limit",
+        "look",
         "needed",
         "paused",
         "readable",
@@ -57,6 +58,7 @@ class StreamProtocol(Protocol):
         self.ended = False  # nothing more will arrive, or nobody wants it
         self.eof = False  # because the peer has sent its end
         self.late: str | None = None  # the deadline that passed, if the connection was given up for one
+        self.look: asyncio.TimerHandle | None = None  # when the deadlines are looked at next
         self.stalled_since: float | None = None  # the loop's time when the write queue rose above high water
         self.readable = Wakeup(loop)
         # Made when somebody waits: most connections never do, and their making is a part of every accept.
@@ -103,6 +105,8 @@ class StreamProtocol(Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Resume everybody: it is over."""
         self.ended = True
+        if self.look is not None:
+            self.look.cancel()
         self.readable.wake()
         if self._writers is not None:
             self._writers.wake_all()

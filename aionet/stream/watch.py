@@ -35,7 +35,10 @@ def watch(
 
 
 class _Watch:
-    """The loop's timer keeps it alive, and it does not rearm the timer once the stream is closing."""
+    """Held by its timer, which the protocol cancels when the connection is lost.
+
+    A timer that ran on would keep a connection that has ended, and there may be a thousand such in each second.
+    """
 
     __slots__ = ("_active", "_began", "_bytes", "_interval", "_loop", "_protocol", "_timeouts", "_transport")
 
@@ -54,7 +57,7 @@ class _Watch:
         self._interval = interval
         self._began = self._active = loop.time()
         self._bytes = 0
-        loop.call_later(interval, self._look)
+        protocol.look = loop.call_later(interval, self._look)
 
     def _look(self) -> None:
         transport = self._transport
@@ -67,7 +70,7 @@ class _Watch:
             self._active = now
         late = self._late(now)
         if late is None:
-            self._loop.call_later(self._interval, self._look)
+            self._protocol.look = self._loop.call_later(self._interval, self._look)
             return
         self._protocol.late = late
         transport.abort()

@@ -22,24 +22,19 @@ __all__ = ["DescriptorReadiness", "Readiness"]
 class Readiness:
     """One direction of one descriptor: those who wait for it, resumed one for each event, in the order of coming.
 
-    The one that is resumed takes what there is, and what is left brings the next event. ``_first`` is reused from wait
-    to wait, so that the usual single waiter costs no allocation; it is taken only while nobody queues behind it, which
-    keeps the order. ``changed`` is called when ``wanted`` does.
+    The one that is resumed takes what there is, and what is left brings the next event. ``waiters`` counts those who
+    wait: whoever comes while there are any has to queue behind them. ``_first`` is reused from wait to wait, so that
+    the usual single waiter costs no allocation. ``changed`` is called when ``wanted`` does.
     """
 
-    __slots__ = ("_changed", "_first", "_queue", "_taken", "wanted")
+    __slots__ = ("_changed", "_first", "_queue", "waiters", "wanted")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
         self.wanted = False
+        self.waiters = 0
         self._changed = changed
         self._first = Wakeup(loop)
-        self._taken = False
         self._queue = WaitQueue(loop)
-
-    @property
-    def awaited(self) -> bool:
-        """Whether somebody waits: whoever comes now has to queue."""
-        return self._taken
 
     @types.coroutine
     def wait(self) -> Generator[Any, None, None]:
@@ -47,15 +42,15 @@ class Readiness:
         if not self.wanted:
             self.wanted = True
             self._changed()
-        if self._taken or self._queue:
-            yield from self._queue.wait().__await__()
-            return
-        self._taken = True
-        self._first._asyncio_future_blocking = True  # noqa: SLF001 - as in Wakeup  # pyright: ignore[reportPrivateUsage]
+        self.waiters += 1
         try:
-            yield self._first
+            if self.waiters == 1:
+                self._first._asyncio_future_blocking = True  # noqa: SLF001 - as in Wakeup  # pyright: ignore[reportPrivateUsage]
+                yield self._first
+            else:
+                yield from self._queue.wait().__await__()
         finally:
-            self._taken = False
+            self.waiters -= 1
 
     def ready(self) -> None:
         """Resume the first waiter; if there is none, want no more events."""

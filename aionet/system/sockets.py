@@ -125,7 +125,7 @@ class AsyncSocket:
 
     async def _when_ready(self, ready: Readiness, function: Callable[..., _T], *args: Any) -> _T:  # noqa: ANN401
         """Call a function of the socket until it does not answer EAGAIN."""
-        if ready.awaited:
+        if ready.waiters:
             self._check_open(function.__name__)
             await ready.wait()
         while True:
@@ -139,7 +139,7 @@ class AsyncSocket:
     async def _receive(self, size: int, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
         """Read from a stream: if the last read was short, wait before reading, else read before waiting."""
         reading = self._reading
-        if (self._dry or reading.awaited) and not self._closed:
+        if (self._dry or reading.waiters) and not self._closed:
             await reading.wait()
         while True:
             if self._closed:
@@ -200,7 +200,7 @@ class AsyncSocket:
         self._check_open("sendall")
         if self._sendall is None or not self._sendall.locked():
             try:
-                sent = 0 if self._writing.awaited else self._sock.send(data, flags)
+                sent = 0 if self._writing.waiters else self._sock.send(data, flags)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             if type(data) is bytes and sent == len(data):

@@ -125,6 +125,17 @@ async def test_after_the_close_it_is_not_said_that_the_peer_broke_it(
 
 
 @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES)
+async def test_after_the_close_the_peers_end_is_no_end_of_stream(pairs: PairFactory, receive: Receive) -> None:
+    async with pairs(timeouts=SOON) as (ours, theirs):
+        await theirs.send_eof()
+        assert await ours.recv() == b""
+        await ours.aclose()
+        for _ in range(2):
+            with pytest.raises(ClosedStreamError):
+                await receive(ours)
+
+
+@pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES)
 @pytest.mark.parametrize("how", ["aclose", "abort"])
 async def test_a_close_resumes_a_receiver_and_says_that_you_closed_it(
     pairs: PairFactory, receive: Receive, how: str
@@ -140,6 +151,16 @@ async def test_a_close_resumes_a_receiver_and_says_that_you_closed_it(
 
 
 @pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES)
+async def test_a_close_that_waits_for_the_peer_has_resumed_a_receiver(pairs: PairFactory, receive: Receive) -> None:
+    async with pairs(timeouts=PATIENT) as (ours, _), running(receive(ours)) as receiving:
+        await turns()
+        async with running(ours.aclose()) as closing:
+            with pytest.raises(ClosedStreamError):
+                await receiving
+            assert not closing.done()
+
+
+@pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES)
 async def test_right_after_a_close_it_is_not_said_that_somebody_else_receives(
     pairs: PairFactory, receive: Receive
 ) -> None:
@@ -150,6 +171,15 @@ async def test_right_after_a_close_it_is_not_said_that_somebody_else_receives(
             await receive(ours)
         with pytest.raises(ClosedStreamError):
             await receiving
+
+
+async def test_a_close_that_waits_for_the_peer_has_resumed_blocked_senders(pairs: PairFactory) -> None:
+    async with pairs(options=SMALL_BUFFERS, timeouts=PATIENT) as (ours, _), running(ours.send(MUCH)) as sending:
+        await turns()
+        async with running(ours.aclose()) as closing:
+            with pytest.raises(ClosedStreamError):
+                await sending
+            assert not closing.done()
 
 
 @pytest.mark.parametrize("how", ["aclose", "abort"])

@@ -180,6 +180,8 @@ async def test_a_peer_that_reads_in_time_is_no_stall(pairs: PairFactory) -> None
                 await silence(0.05)
                 assert await theirs.recv_exactly(len(MUCH)) == MUCH
                 await sending
+        await silence(0.3)  # nothing waits to leave now
+        await ours.send(b"x")
 
 
 OPERATIONS: dict[str, Callable[[Stream], Coroutine[Any, Any, object]]] = {

@@ -195,6 +195,36 @@ async def test_reading_pauses_when_nobody_receives(pairs: PairFactory) -> None:
             taken += len(await theirs.recv())
 
 
+RECEIVES: dict[str, Callable[[Stream], Awaitable[int]]] = {
+    "recv": lambda stream: _length_of(stream.recv(7000)),
+    "recv_into": lambda stream: stream.recv_into(bytearray(7000)),
+    "recv_exactly": lambda stream: _length_of(stream.recv_exactly(7000)),
+    "recv_until": lambda stream: _length_of(stream.recv_until(b"\n")),
+    "recv_line": lambda stream: _length_of(stream.recv_line()),
+    "async for": lambda stream: _length_of(anext(stream)),
+}
+
+
+async def _length_of(receiving: Awaitable[bytes]) -> int:
+    return len(await receiving)
+
+
+@pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES)
+async def test_reading_goes_on_however_the_data_is_received(
+    pairs: PairFactory, receive: Callable[[Stream], Awaitable[int]]
+) -> None:
+    limits = Limits(receive_buffer=10_000)
+    line = b"x" * 999 + b"\n"
+    async with (
+        pairs(options=SMALL_BUFFERS, limits=limits) as (ours, theirs),
+        running(send_for_ever(ours, Stream.send, line)) as sending,
+    ):
+        await blocked(ours, sending)
+        received = 0
+        while received < 2 << 20:
+            received += await receive(theirs)
+
+
 async def test_taking_a_byte_at_a_time_lets_no_more_in_than_was_taken(pairs: PairFactory) -> None:
     limits = Limits(receive_buffer=10_000)
     async with (

@@ -209,7 +209,9 @@ async def test_buffers_of_any_format_are_sent_as_their_bytes(pairs: PairFactory,
             assert await receive_all(theirs) == expected * 2 * copies
 
 
-@pytest.mark.parametrize("wrong", ["text", None, 5, [b"x"], memoryview(b"abcdef")[::2]], ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "wrong", ["text", None, 5, [b"x"], memoryview(b"abcdef")[::2]], ids=lambda wrong: type(wrong).__name__
+)
 async def test_what_is_no_contiguous_buffer_is_a_mistake_that_sends_nothing(pairs: PairFactory, wrong: Any) -> None:
     async with pairs() as (ours, theirs):
         for _ in range(2):  # the first and a later send of a turn take different ways

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 import aionet
-from tests.faults.peers import endpoint, receive
+from tests.faults.peers import endpoint, every_kind, receive
 from tests.turns import running, until
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Scene:
     failures: list[Exception]
 
     async def connect(self, *, receive_buffer: int | None = None) -> socket.socket:
-        client = self.stack.enter_context(socket.socket())
+        client = self.stack.enter_context(socket.socket(self.server.addresses[0].family))
         if receive_buffer is not None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.setblocking(False)
@@ -43,14 +43,14 @@ class Scene:
 
 @asynccontextmanager
 async def serving(
-    timeouts: aionet.Timeouts, handler: Callable[[aionet.Stream], Awaitable[object]]
+    timeouts: aionet.Timeouts, handler: Callable[[aionet.Stream], Awaitable[object]], kind: str = "tcp"
 ) -> AsyncGenerator[Scene]:
     failures: list[Exception] = []
     hooks = aionet.Hooks(handler_failed=lambda _stream, exc: failures.append(exc))
     with ExitStack() as stack:
         # Little room, for reading a little to be noticed.
         options = aionet.SocketOptions(send_buffer=8192)
-        async with aionet.serve(endpoint("tcp"), handler, options=options, timeouts=timeouts, hooks=hooks) as server:
+        async with aionet.serve(endpoint(kind), handler, options=options, timeouts=timeouts, hooks=hooks) as server:
             yield Scene(server, stack, failures)
 
 
@@ -199,17 +199,16 @@ async def test_each_message_has_its_own_time() -> None:
             assert is_open(lively)
 
 
-@pytest.mark.parametrize("reading", ["nothing", "drips"])
-async def test_a_client_that_does_not_read_enough_is_cut_off(reading: str) -> None:
+@every_kind
+@pytest.mark.parametrize("reading", ["nothing", "sips"])
+async def test_a_client_that_does_not_read_enough_is_cut_off(reading: str, kind: str) -> None:
     async def send_much(stream: aionet.Stream) -> None:
         await stream.send(LARGE)
 
-    async with serving(aionet.Timeouts(write_stall=SHORT), send_much) as scene:
+    async with serving(aionet.Timeouts(write_stall=SHORT), send_much, kind) as scene:
         client = await scene.connect(receive_buffer=8192)
-        if reading == "drips":
-            async with running(sip(client)):
-                await until(lambda: scene.failures)
-        await until(lambda: scene.failures)
+        async with running(sip(client) if reading == "sips" else asyncio.sleep(0)):
+            await until(lambda: scene.failures)
     (failure,) = scene.failures
     assert isinstance(failure, aionet.StreamTimeoutError)
     assert f"the peer let {SHORT:g} s pass" in str(failure)

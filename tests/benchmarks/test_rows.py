@@ -145,9 +145,9 @@ def test_the_readme_table_has_a_line_for_each_mark_and_names_the_machine() -> No
     result = row(3.0).judge(compared([3000], [1000]))
     lines = list(markdown_lines({"kernel": "Linux 6"}, [result]))
     assert lines[2] == (
-        "| echo | aionet streams, on asyncio | 1 500 | asyncio streams, on asyncio | 500 | 3.00 | >= 3.0 |"
+        "| echo | aionet streams, on asyncio | 1 500 | asyncio streams, on asyncio | 500 | 3.00 | 3.00 | >= 3.0 |"
     )
-    assert lines[-1] == "Messages a second, medians; kernel: Linux 6."
+    assert lines[-1].endswith("; kernel: Linux 6.")
 
 
 def test_the_marks_can_be_kept_in_a_file_with_every_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from aionet import BrokenStreamError, StreamResetError, Timeouts
 from tests.contract.filling import MUCH, PATIENT, QUEUE_ALL, SMALL_BUFFERS, SOON, receive_all, receive_all_slowly
-from tests.turns import running, turns
+from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
     from tests.contract.pairs import PairFactory
@@ -30,8 +30,9 @@ async def test_what_is_queued_arrives_before_the_end(pairs: PairFactory) -> None
 @pytest.mark.parametrize("taken", [0, 1], ids=["none read", "a byte read"])
 @pytest.mark.parametrize("size", [1, 100_000, len(MUCH)])
 async def test_unread_input_does_not_eat_the_reply(pairs: PairFactory, size: int, taken: int) -> None:
-    async with pairs(options=SMALL_BUFFERS, limits=QUEUE_ALL) as (ours, theirs):
+    async with pairs(options=SMALL_BUFFERS, limits=QUEUE_ALL, timeouts=PATIENT) as (ours, theirs):
         await theirs.send(MUCH[:size])
+        await until(lambda: ours.statistics().receive_buffer >= min(size, 256 * 1024))  # above that, reading pauses
         await ours.recv_exactly(taken)
         await ours.send(MUCH)
         async with running(ours.aclose()) as closing:
@@ -48,6 +49,7 @@ async def test_input_that_comes_after_the_close_does_not_eat_the_reply(pairs: Pa
                 await theirs.send(bytes(50_000))
                 await turns(1)
             assert await receiving == MUCH
+            assert ours.statistics().receive_buffer == 0, "kept what nobody will read"
             await theirs.aclose()
             await closing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -90,6 +91,20 @@ async def test_high_water_is_where_the_limits_put_it(pairs: PairFactory, send: S
         running(send_for_ever(ours, send, bytes(_PIECE))) as sending,
     ):
         assert await blocked(ours, sending) <= high_water + _PIECE
+
+
+@pytest.mark.parametrize("send", [Stream.send, send_many], ids=["send", "send_many"])
+async def test_what_is_sent_in_one_turn_stops_at_high_water_too(pairs: PairFactory, send: SendPiece) -> None:
+    async with pairs() as (ours, _):
+        most = 0
+        for _ in range(1000):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):  # what it queues counts, not whether there is room for more
+                    await send(ours, bytes(1000))
+            most = max(most, queued(ours))
+            if most > HIGH_WATER:
+                break
+        assert most <= HIGH_WATER + 1000
 
 
 async def test_high_water_is_64_kib_and_no_less(pairs: PairFactory) -> None:

@@ -148,11 +148,13 @@ async def test_no_task_is_current_in_a_callback_after_a_task_was_resumed(pairs: 
 number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0)
 
 
-async def test_each_task_keeps_its_context_variables(pairs: PairFactory) -> None:
+@each_receive
+async def test_each_task_keeps_its_context_variables(pairs: PairFactory, receive: Receive) -> None:
     async def count(stream: Stream, first: int) -> list[int]:
         number.set(first)
         seen = []
-        async for data in stream:
+        for _ in range(2):
+            data = await receive(stream)
             seen.append(number.get())
             number.set(number.get() + 1)
             await stream.send(data)
@@ -168,28 +170,27 @@ async def test_each_task_keeps_its_context_variables(pairs: PairFactory) -> None
     ):
         for _ in range(2):
             await turns()
-            await one.send(b"x")
-            await other.send(b"x")
-            assert await one.recv() == await other.recv() == b"x"
+            await one.send(b"hello\n")
+            await other.send(b"hello\n")
+            assert await one.recv() == await other.recv() == b"hello\n"
             assert number.get() == -1
-        await one.send_eof()
-        await other.send_eof()
         assert await first == [10, 11, 11, 12]
         assert await second == [20, 21, 21, 22]
     assert number.get() == -1
 
 
-async def test_a_context_given_to_a_task_is_the_one_it_is_resumed_in(pairs: PairFactory) -> None:
+@each_receive
+async def test_a_context_given_to_a_task_is_the_one_it_is_resumed_in(pairs: PairFactory, receive: Receive) -> None:
     async with pairs() as (ours, theirs):
         context = contextvars.copy_context()
 
         async def receive_and_count() -> None:
-            await ours.recv()
+            await receive(ours)
             number.set(5)
 
         receiving = asyncio.create_task(receive_and_count(), context=context)
         await turns()
-        await theirs.send(b"x")
+        await theirs.send(b"hello\n")
         await receiving
         assert context[number] == 5
         assert number.get() == 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
-from aionet import BrokenStreamError, ClosedStreamError
+from aionet import BrokenStreamError, ClosedStreamError, SocketOptions
 from tests.contract.filling import MUCH, SMALL_BUFFERS, receive_all, receive_all_slowly
 from tests.turns import running, turns
 
@@ -224,6 +224,17 @@ async def test_a_file_that_shrinks_meanwhile_is_sent_as_far_as_it_goes(pairs: Pa
                 await ours.send(b"after")
                 await ours.send_eof()
                 assert await receiving == bytes(1 << 22) + b"after"
+
+
+@each_file
+async def test_a_file_leaves_in_pieces_although_the_kernel_would_take_more(
+    pairs: PairFactory, opened: Callable[[bytes], AbstractContextManager[BinaryIO]]
+) -> None:
+    options = SocketOptions(send_buffer=1 << 22, receive_buffer=1 << 22)
+    with opened(bytes(1 << 24)) as file:
+        async with pairs(options=options) as (ours, _), running(ours.sendfile(file)):
+            await turns(1)
+            assert ours.statistics().bytes_sent <= 1 << 20
 
 
 async def test_two_files_may_be_sent_at_the_same_time(pairs: PairFactory) -> None:

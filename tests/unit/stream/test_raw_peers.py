@@ -98,6 +98,8 @@ async def test_whoever_waits_to_send_is_told_that_the_peer_receives_no_more(
                 await waiting
             with pytest.raises(StreamBrokenPipeError):
                 await sending
+        theirs.send(b"last words")
+        assert await stream.recv_exactly(10) == b"last words"
 
 
 async def test_a_file_on_its_way_to_a_peer_that_receives_no_more_is_given_up(tmp_path: Any) -> None:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from aionet.address import Address, Endpoint, InetAddress
     from aionet.options import SocketOptions, Timeouts
     from aionet.system.resolver import Resolver
+    from aionet.system.types import SockAddr
 
-__all__ = ["connect_first", "connect_one", "connect_to"]
+__all__ = ["begin_to_connect", "connect_first", "connect_one", "connect_to"]
 
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
 # A Unix socket whose backlog is full answers EAGAIN, and nothing tells when there is room: ask again, ever less often.
@@ -156,13 +157,19 @@ async def connect_one(address: Address, local: Sequence[InetAddress], options: S
     return sock
 
 
-async def _connect(sock: socket.socket, address: Address) -> None:
-    error = sock.connect_ex(address.sockaddr)
+async def begin_to_connect(sock: socket.socket, sockaddr: SockAddr) -> int:
+    """Call connect(2), for a Unix socket once the backlog has room; return the error number, mostly EINPROGRESS."""
+    error = sock.connect_ex(sockaddr)
     pause = _FIRST_RETRY
-    while error == errno.EAGAIN and isinstance(address, UnixAddress):
+    while error == errno.EAGAIN and sock.family == socket.AF_UNIX:
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LAST_RETRY)
-        error = sock.connect_ex(address.sockaddr)
+        error = sock.connect_ex(sockaddr)
+    return error
+
+
+async def _connect(sock: socket.socket, address: Address) -> None:
+    error = await begin_to_connect(sock, address.sockaddr)
     if error in _IN_PROGRESS:
         await _writable(sock)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

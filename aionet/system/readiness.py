@@ -37,8 +37,11 @@ class Readiness:
         self._queue = WaitQueue(loop)
 
     @types.coroutine
-    def wait(self) -> Generator[Any, None, None]:
-        """Wait for the next event that is not an earlier waiter's. Cancelled: the next waiter gets it."""
+    def wait(self, *, again: bool = False) -> Generator[Any, None, None]:
+        """Wait for the next event that is not an earlier waiter's. Cancelled: the next waiter gets it.
+
+        ``again`` keeps the place of one that was resumed and found nothing.
+        """
         if not self.wanted:
             self.wanted = True
             self._changed()
@@ -48,7 +51,7 @@ class Readiness:
                 self._first._asyncio_future_blocking = True  # noqa: SLF001 - as in Wakeup  # pyright: ignore[reportPrivateUsage]
                 yield self._first
             else:
-                yield from self._queue.wait().__await__()
+                yield from self._queue.wait(in_front=again).__await__()
         finally:
             self.waiters -= 1
 

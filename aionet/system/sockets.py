@@ -8,10 +8,11 @@ import os
 import socket
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from aionet.address import InetAddress, UnixAddress
-from aionet.errors import ClosedError
+from aionet.errors import AddressError, ClosedError
+from aionet.system.connect import begin_to_connect
 from aionet.system.readiness import DescriptorReadiness, Readiness
 
 if TYPE_CHECKING:
@@ -26,18 +27,14 @@ __all__ = ["AsyncSocket"]
 _T = TypeVar("_T")
 
 
+_INET: Final = (socket.AF_INET, socket.AF_INET6)
+
+
 @lru_cache(maxsize=1024)
-def _inet(address: tuple[Any, ...]) -> tuple[Any, ...]:
+def _check_inet(address: tuple[Any, ...]) -> None:
     """Refuse a host name: the C library would look it up and hold the loop meanwhile. ``resolve`` is for names."""
     if address[0] not in ("", "<broadcast>"):  # what the socket module itself takes for INADDR_ANY and _BROADCAST
         InetAddress(*address)
-    return address
-
-
-def _sockaddr(address: Address | SockAddr) -> SockAddr:
-    if isinstance(address, InetAddress | UnixAddress):
-        return address.sockaddr
-    return _inet(address) if isinstance(address, tuple) else address  # pyright: ignore[reportUnknownArgumentType]
 
 
 class AsyncSocket:
@@ -51,7 +48,18 @@ class AsyncSocket:
     Source: socket(2), and the man page of each function.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_dry", "_loop", "_readiness", "_reading", "_sendall", "_sock", "_writing")
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_dry",
+        "_loop",
+        "_readiness",
+        "_reading",
+        "_sendall_lock",
+        "_sendalls",
+        "_sock",
+        "_writing",
+    )
 
     def __init__(
         self,
@@ -59,17 +67,17 @@ class AsyncSocket:
         type: int = socket.SOCK_STREAM,
         proto: int = 0,
     ) -> None:
-        self._adopt(socket.socket(family, type, proto))
+        loop = asyncio.get_running_loop()  # if there is none, there is no socket to lose
+        self._adopt(socket.socket(family, type, proto), loop)
 
     @classmethod
     def wrap(cls, sock: socket.socket) -> Self:
         """Take over an existing socket, and make it non-blocking."""
         self = cls.__new__(cls)
-        self._adopt(sock)
+        self._adopt(sock, asyncio.get_running_loop())
         return self
 
-    def _adopt(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    def _adopt(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._closed = False
@@ -79,7 +87,8 @@ class AsyncSocket:
         self._writing = self._readiness.writing
         # A stream whose last read took all there was: reading on would only be told EAGAIN.
         self._dry = False
-        self._sendall: asyncio.Lock | None = None
+        self._sendalls = 0  # those that wait, or wait for their turn
+        self._sendall_lock: asyncio.Lock | None = None
 
     def __repr__(self) -> str:
         return f"<AsyncSocket {self._sock!r}>"
@@ -134,7 +143,7 @@ class AsyncSocket:
             try:
                 return function(*args)
             except (BlockingIOError, InterruptedError):
-                await ready.wait()
+                await ready.wait(again=True)
 
     async def _receive(self, size: int, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
         """Read from a stream: if the last read was short, wait before reading, else read before waiting."""
@@ -147,12 +156,23 @@ class AsyncSocket:
             try:
                 received = function(*args)
             except (BlockingIOError, InterruptedError):
-                await reading.wait()
+                await reading.wait(again=True)
                 continue
             count = received if type(received) is int else len(received)
             # Nothing after the end of stream is worth waiting for: it stays readable.
             self._dry = 0 < count < size
             return received
+
+    def _sockaddr(self, address: Address | SockAddr) -> SockAddr:
+        if isinstance(address, InetAddress | UnixAddress):
+            return address.sockaddr
+        if isinstance(address, tuple):
+            try:
+                _check_inet(address)  # pyright: ignore[reportUnknownArgumentType]
+            except (AddressError, TypeError):
+                if self._sock.family in _INET:
+                    raise
+        return address  # pyright: ignore[reportUnknownVariableType]
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 
@@ -198,25 +218,31 @@ class AsyncSocket:
     async def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send all of ``data``. Of several tasks, each one's data stays in one piece. Cancelled: a part may be sent."""
         self._check_open("sendall")
-        if self._sendall is None or not self._sendall.locked():
+        sent = 0
+        if not self._sendalls and not self._writing.waiters:
             try:
-                sent = 0 if self._writing.waiters else self._sock.send(data, flags)
+                sent = self._sock.send(data, flags)
+                if sent == (len(data) if type(data) is bytes else memoryview(data).nbytes):
+                    return
             except (BlockingIOError, InterruptedError):
-                sent = 0
-            if type(data) is bytes and sent == len(data):
-                return
-        else:
-            sent = 0
+                pass
         rest = memoryview(data).cast("B")[sent:]
-        if self._sendall is None:
-            self._sendall = asyncio.Lock()
-        async with self._sendall:
-            while rest:
-                rest = rest[await self._when_ready(self._writing, self._sock.send, rest, flags) :]
+        if self._sendall_lock is None:
+            self._sendall_lock = asyncio.Lock()
+        # Counted, since the lock is free for a moment between one that leaves and the next that waits for it.
+        self._sendalls += 1
+        try:
+            async with self._sendall_lock:
+                while True:
+                    rest = rest[await self._when_ready(self._writing, self._sock.send, rest, flags) :]
+                    if not rest:
+                        return
+        finally:
+            self._sendalls -= 1
 
     def sendto(self, data: Buffer, address: Address | SockAddr, flags: int = 0) -> Coroutine[Any, Any, int]:
         """Send one datagram to an address; return the count of bytes. Source: sendto(2)."""
-        return self._when_ready(self._writing, self._sock.sendto, data, flags, _sockaddr(address))
+        return self._when_ready(self._writing, self._sock.sendto, data, flags, self._sockaddr(address))
 
     def sendmsg(
         self,
@@ -226,7 +252,7 @@ class AsyncSocket:
         address: Address | SockAddr | None = None,
     ) -> Coroutine[Any, Any, int]:
         """Send buffers as one message, with control messages; return the count of bytes. Source: sendmsg(2)."""
-        to = None if address is None else _sockaddr(address)
+        to = None if address is None else self._sockaddr(address)
         # Lists: an iterator would be used up by a first attempt that is told EAGAIN.
         return self._when_ready(self._writing, self._sock.sendmsg, list(buffers), list(ancdata), flags, to)
 
@@ -239,7 +265,8 @@ class AsyncSocket:
         Source: connect(2).
         """
         self._check_open("connect")
-        error = self._sock.connect_ex(_sockaddr(address))
+        error = await begin_to_connect(self._sock, self._sockaddr(address))
+        self._check_open("connect")
         if error in (errno.EINPROGRESS, errno.EINTR):
             await self.wait_writable()
             error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -249,7 +276,7 @@ class AsyncSocket:
     def bind(self, address: Address | SockAddr) -> None:
         """Give the socket a local address. Source: bind(2)."""
         self._check_open("bind")
-        self._sock.bind(_sockaddr(address))
+        self._sock.bind(self._sockaddr(address))
 
     def listen(self, backlog: int = 4096) -> None:
         """Let connections come; the system caps the backlog. Source: listen(2)."""

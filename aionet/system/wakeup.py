@@ -120,10 +120,13 @@ class WaitQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def wait(self) -> None:
+    async def wait(self, *, in_front: bool = False) -> None:
         """Wait for the event. Cancelling leaves the queue as if the task had never come."""
         wakeup = Wakeup(self._loop)
-        self._waiting[wakeup] = None
+        if in_front:  # seldom: see Readiness.wait
+            self._waiting = {wakeup: None, **self._waiting}
+        else:
+            self._waiting[wakeup] = None
         try:
             await wakeup
         finally:

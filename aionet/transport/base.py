@@ -75,8 +75,8 @@ class SocketTransport(asyncio.Transport):
         self._local: SockAddr | None = None
         self._state = State.OPEN
         self._error: OSError | None = None
-        self._bytes_read = 0
-        self._bytes_written = 0
+        self._bytes_read: int = 0
+        self._bytes_written: int = 0
         self._protocol = protocol
         self._reading = False  # watched for readability
         self._writing = False  # watched for writability

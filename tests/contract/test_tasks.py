@@ -70,7 +70,8 @@ async def test_eager_tasks_are_resumed_too(pairs: PairFactory) -> None:
 
     # asyncio.eager_task_factory does this, but for the argument that uvloop hands over on every Python.
     def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **arguments: Any) -> Any:
-        return asyncio.Task(coroutine, loop=loop, **(arguments | {"eager_start": True}))
+        arguments["eager_start"] = True
+        return asyncio.Task(coroutine, loop=loop, **arguments)
 
     loop.set_task_factory(make)
     try:

@@ -12,14 +12,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import attrs
+
 import aionet
+from aionet import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from aionet import Limits, SocketOptions, Stream, Timeouts
+    from aionet import Limits, SocketOptions, Stream
 
-__all__ = ["FACTORIES", "PairFactory"]
+__all__ = ["FACTORIES", "PairFactory", "without_deadlines"]
 
 
 class PairFactory(ABC):
@@ -37,7 +40,10 @@ class PairFactory(ABC):
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
     ) -> tuple[Stream, Stream]:
-        """Open a pair for the caller to close. What is given holds for both ends."""
+        """Open a pair for the caller to close.
+
+        What is given holds for both ends, but deadlines for ours alone: else either might end the stream first.
+        """
 
     @asynccontextmanager
     async def __call__(
@@ -56,6 +62,11 @@ class PairFactory(ABC):
             theirs.abort()
 
 
+def without_deadlines(timeouts: Timeouts) -> Timeouts:
+    """Return the same timeouts without those that may end an open stream."""
+    return attrs.evolve(timeouts, first_bytes=None, idle=None, message=None, write_stall=None)
+
+
 class _OverListener(PairFactory):
     """One end connects to a listener, the other is accepted by it."""
 
@@ -71,7 +82,8 @@ class _OverListener(PairFactory):
     ) -> tuple[Stream, Stream]:
         with tempfile.TemporaryDirectory() as folder:
             endpoint = self._endpoint(Path(folder))
-            async with aionet.listen(endpoint, options=options, timeouts=timeouts, limits=limits) as listener:
+            without = without_deadlines(timeouts or Timeouts())
+            async with aionet.listen(endpoint, options=options, timeouts=without, limits=limits) as listener:
                 address = listener.addresses[0]
                 ours = await aionet.connect(address, options=options, timeouts=timeouts, limits=limits)
                 theirs = await listener.accept()

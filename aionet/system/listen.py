@@ -1,27 +1,20 @@
-"""Listening sockets: bound, ready to accept, and the Unix socket files that belong to them.
+"""Listening sockets: bound, ready to accept.
 
 Port 0 on several addresses: the kernel chooses a port for the first, and the others have to get the same, or a client
 that knows one address and the port meets nobody on the other. Somebody else may own that port there, so all of them
 are given back and the kernel is asked again, a bounded number of times.
-
-Unix socket files: bind(2) makes one and close(2) leaves it there, so the next start finds the path taken. Whether
-somebody still listens is known only by connecting. Who answers is left alone; a file that nobody answers behind is
-removed. On closing, a file is removed only if it is still the one that was made.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
-import stat
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aionet.address import InetAddress, UnixAddress, from_sockaddr
 from aionet.errors import AddressError, ListenError
 from aionet.system.resolver import resolve
+from aionet.system.socket_file import SocketFile, listen_at_path
 from aionet.system.sockopts import RefusedOption, prepare_listening
 
 if TYPE_CHECKING:
@@ -48,7 +41,7 @@ class ListeningSocket:
     __slots__ = ("_file", "address", "refused", "sock")
 
     def __init__(
-        self, sock: socket.socket, refused: tuple[RefusedOption, ...] = (), *, file: os.stat_result | None = None
+        self, sock: socket.socket, refused: tuple[RefusedOption, ...] = (), *, file: SocketFile | None = None
     ) -> None:
         self.sock = sock
         self.refused = refused
@@ -56,15 +49,11 @@ class ListeningSocket:
         self._file = file
 
     def close(self) -> None:
-        """Close the socket, and remove its file if it is still ours."""
+        """Close the socket, and remove its file if it is still ours. Idempotent."""
+        if self._file is not None:
+            self._file.remove()
+            self._file = None
         self.sock.close()
-        if self._file is None:
-            return
-        path = Path(str(self.address.sockaddr))
-        with suppress(OSError):
-            if os.path.samestat(self._file, path.stat()):
-                path.unlink()
-        self._file = None
 
 
 async def listen_on(endpoint: Endpoint, options: SocketOptions, resolver: Resolver = resolve) -> list[ListeningSocket]:
@@ -79,7 +68,7 @@ async def listen_on(endpoint: Endpoint, options: SocketOptions, resolver: Resolv
 
     """
     if endpoint.scheme == "unix":
-        return [_listen_unix(UnixAddress(endpoint.path or ""), options)]
+        return [await _listen_unix(UnixAddress(endpoint.path or ""), options)]
     if endpoint.scheme == "fd":
         return [_adopt(endpoint.fd or 0)]
     if endpoint.scheme != "tcp":
@@ -151,38 +140,23 @@ def _listen_inet(address: InetAddress, options: SocketOptions) -> ListeningSocke
         raise _cannot_listen(str(address), exc) from exc
 
 
-def _listen_unix(address: UnixAddress, options: SocketOptions) -> ListeningSocket:
+async def _listen_unix(address: UnixAddress, options: SocketOptions) -> ListeningSocket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         refused = prepare_listening(sock, options)
-        try:
-            sock.bind(address.sockaddr)
-        except OSError as exc:
-            if exc.errno != errno.EADDRINUSE or address.abstract:
-                raise
-            _remove_abandoned(Path(address.path))
-            sock.bind(address.sockaddr)
-        file = None if address.abstract else Path(address.path).stat()
-        sock.listen(options.backlog)
         sock.setblocking(False)
+        if address.abstract:
+            sock.bind(address.sockaddr)
+            sock.listen(options.backlog)
+            return ListeningSocket(sock, refused)
+        file = await listen_at_path(sock, address.path, options.backlog)
         return ListeningSocket(sock, refused, file=file)
     except OSError as exc:
         sock.close()
         raise _cannot_listen(f"unix:{address}", exc) from exc
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove a Unix socket's file that nobody answers behind; refuse everything else."""
-    before = path.lstat()
-    if not stat.S_ISSOCK(before.st_mode):
-        raise OSError(errno.EADDRINUSE, "a file that is no socket has this path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        error = probe.connect_ex(str(path))
-    if error != errno.ECONNREFUSED:  # connected, a full backlog, not ours to know: in each case somebody is there
-        raise OSError(errno.EADDRINUSE, "another process answers on this path")
-    if os.path.samestat(before, path.lstat()):
-        path.unlink()
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _adopt(descriptor: int) -> ListeningSocket:

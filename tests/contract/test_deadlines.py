@@ -65,7 +65,7 @@ async def test_each_message_has_the_whole_time(pairs: PairFactory) -> None:
     loop = asyncio.get_running_loop()
     async with pairs(timeouts=Timeouts(message=0.2)) as (ours, theirs):
         begun = loop.time()
-        while loop.time() - begun < 0.5:
+        while loop.time() - begun < 0.3:
             async with running(ours.recv_line()) as receiving:
                 await turns()
                 await theirs.send(b"x\n")
@@ -127,7 +127,7 @@ async def test_a_silent_peer_ends_the_stream_after_the_idle_timeout(pairs: PairF
 @pytest.mark.parametrize("direction", ["received", "sent"])
 async def test_bytes_in_either_direction_are_not_idle(pairs: PairFactory, direction: str) -> None:
     async with pairs(timeouts=Timeouts(idle=0.2)) as (ours, theirs):
-        for _ in range(10):
+        for _ in range(6):
             await silence(0.05)
             await (theirs if direction == "received" else ours).send(b"x")
         await ours.flush()
@@ -175,7 +175,7 @@ async def test_a_peer_that_reads_in_drips_ends_the_stream_after_the_write_stall_
 
 async def test_a_peer_that_reads_in_time_is_no_stall(pairs: PairFactory) -> None:
     async with pairs(options=SMALL_BUFFERS, timeouts=Timeouts(write_stall=0.2)) as (ours, theirs):
-        for _ in range(4):
+        for _ in range(2):
             async with running(ours.send(MUCH)) as sending:
                 await silence(0.05)
                 assert await theirs.recv_exactly(len(MUCH)) == MUCH

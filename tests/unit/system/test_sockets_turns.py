@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.turns import turns, until
+from tests.faults.peers import read_what_is_there
+from tests.turns import running, turns, until
 from tests.unit.system.socket_pairs import bound, connected, each_family, fill, listening
 
 if TYPE_CHECKING:
@@ -136,6 +137,27 @@ async def test_senders_are_served_in_order() -> None:
         assert received == sent + b"012"
         await asyncio.wait(tasks)
         assert done == [0, 1, 2]
+
+
+SENDERS: dict[str, Callable[[AsyncSocket], Awaitable[Any]]] = {
+    "send": lambda sock: sock.send(b"second"),
+    "sendall": lambda sock: sock.sendall(b"second"),
+    "sendmsg": lambda sock: sock.sendmsg([b"second"]),
+}
+
+
+@pytest.mark.parametrize("send", SENDERS.values(), ids=SENDERS)
+async def test_whoever_finds_room_comes_after_those_who_wait_for_it(
+    send: Callable[[AsyncSocket], Awaitable[Any]],
+) -> None:
+    async with connected(socket.AF_UNIX) as (ours, theirs):
+        await fill(ours)
+        async with running(ours.send(b"first, ")) as sending:
+            await turns()
+            assert not sending.done()
+            read_what_is_there(theirs._sock)
+            await send(ours)
+        assert read_what_is_there(theirs._sock) == b"first, second"
 
 
 def pieces(number: int, count: int) -> bytes:

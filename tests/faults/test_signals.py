@@ -49,6 +49,7 @@ def test_the_first_signal_drains(loop: str, number: signal.Signals) -> None:
         with client_of(port, b"stop when told") as client:
             script.signal(number)
             assert receive_all(client) == b"bye"
+        assert script.answer() == "gone"
         assert script.answer() == [0]
         ends_well(script)
 
@@ -58,12 +59,11 @@ def test_the_first_signal_drains(loop: str, number: signal.Signals) -> None:
 def test_what_is_left_when_the_drain_is_over_is_aborted(loop: str, number: signal.Signals) -> None:
     with running("serve_until_signalled", loop, SHORT, "1") as script:
         (port,) = script.answer()
-        with client_of(port, b"stay") as client, client_of(port, b"stop when told") as other:
+        with client_of(port, b"stay") as client:
             script.signal(number)
-            assert receive_all(other) == b"bye"
-            other.close()
             with pytest.raises(ConnectionResetError):
-                client.recv(1)
+                receive_all(client)
+        assert script.answer() == "gone"
         assert script.answer() == [1]
         ends_well(script)
 
@@ -74,15 +74,15 @@ def test_what_is_left_when_the_drain_is_over_is_aborted(loop: str, number: signa
 def test_a_second_signal_aborts(loop: str, first: signal.Signals, second: signal.Signals) -> None:
     with running("serve_until_signalled", loop, LONG, "1") as script:
         (port,) = script.answer()
-        with client_of(port, b"stay") as client, client_of(port, b"stop when told") as other:
+        with client_of(port, b"stay") as client:
             script.signal(first)
-            assert receive_all(other) == b"bye"
-            other.close()
+            assert client.recv(3) == b"bye"
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port))
             script.signal(second)
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
+        assert script.answer() == "gone"
         assert script.answer() == [1]
         ends_well(script)
 
@@ -97,9 +97,12 @@ def test_every_server_of_a_process_is_told(loop: str) -> None:
         for client in clients:
             assert receive_all(client) == b"bye"
             client.close()
+            assert script.answer() == "gone"
+        assert stubborn.recv(3) == b"bye"
         script.signal(signal.SIGTERM)
         with pytest.raises(ConnectionResetError):
             stubborn.recv(1)
+        assert script.answer() == "gone"
         assert script.answer() == [0, 1, 0]
         ends_well(script)
 

@@ -1,6 +1,7 @@
 """Serve until a signal: ``python -m tests.faults.scripts.serve_until_signalled LOOP DRAIN SERVERS``.
 
-Says the port of each server, at the end how many connections each has aborted, and then what the next signal does.
+Says the port of each server, "gone" for each connection that has ended, then how many each server has aborted, and then
+what the next signal does.
 """
 
 import asyncio
@@ -13,20 +14,20 @@ from tests.faults.running import say
 
 async def handle(stream: aionet.Stream) -> None:
     """Stop when told to, unless the client asks for the contrary."""
-    if await stream.recv() == b"stay":
-        await stream.send(b"ok")
-        await asyncio.Event().wait()
+    request = await stream.recv()
     await stream.send(b"ok")
     await stream.draining.wait()
     await stream.send(b"bye")
+    if request == b"stay":
+        await asyncio.Event().wait()
 
 
 async def main(drain: float, count: int) -> None:
+    timeouts = aionet.Timeouts(drain=drain)
+    hooks = aionet.Hooks(disconnected=lambda _stream: say("gone"))
     async with AsyncExitStack() as stack:
         servers = [
-            await stack.enter_async_context(
-                aionet.serve("tcp://127.0.0.1:0", handle, timeouts=aionet.Timeouts(drain=drain))
-            )
+            await stack.enter_async_context(aionet.serve("tcp://127.0.0.1:0", handle, timeouts=timeouts, hooks=hooks))
             for _ in range(count)
         ]
         async with asyncio.TaskGroup() as group:

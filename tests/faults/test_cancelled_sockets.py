@@ -1,273 +1,260 @@
-"""Cancelled at any point, an AsyncSocket has lost nothing: no byte, no datagram, no connection, no descriptor."""
+"""Cancelled while it waits, an operation of AsyncSocket has taken nothing; only sendall may have sent a part."""
 
 from __future__ import annotations
 
-import array
-import os
+import asyncio
+import contextvars
 import socket
-import struct
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 import pytest
 
-from aionet import AsyncSocket
+import aionet
 from tests.faults.cancel_everywhere import Moment, cancel_everywhere, every_moment
-from tests.faults.peers import address_of, every_kind, listening_socket, read_what_is_there
-from tests.turns import turns
+from tests.faults.peers import listening_socket, read_what_is_there
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
-_FILLER: Final = b"."
-_WHOLE: Final = bytes(range(256)) * 1024
+MESSAGE = b"what was sent"
+LARGE = bytes(range(256)) * 4000
 
 
 @attrs.define
 class Scene:
-    """An AsyncSocket, the plain socket at its other end, and what has passed between them."""
+    """A socket under test, the plain socket at its other end, and what has arrived at either."""
 
-    ours: AsyncSocket
-    theirs: socket.socket
-    sent: bytearray = attrs.Factory(bytearray)
+    sock: aionet.AsyncSocket
+    peer: socket.socket
     received: bytearray = attrs.Factory(bytearray)
 
-    def fill(self) -> None:
-        """Leave no room to send."""
-        try:
-            while True:
-                self.ours._sock.send(_FILLER * 4096)
-        except BlockingIOError:
-            pass
 
-    def theirs_reads(self) -> None:
-        """Let the peer read what is there, all but the filler."""
-        self.received += read_what_is_there(self.theirs).replace(_FILLER, b"")
+Operation: TypeAlias = "Callable[[Scene], Coroutine[None, None, object]]"
 
 
 @asynccontextmanager
-async def _pair(type_: int) -> AsyncGenerator[Scene]:
-    ours, theirs = socket.socketpair(type=type_)
+async def pair(kind: int) -> AsyncGenerator[Scene]:
+    """Connect two Unix sockets: a stream, or datagrams, of which none is lost."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     theirs.setblocking(False)
-    with AsyncSocket.wrap(ours) as sock, theirs:
+    with aionet.AsyncSocket.wrap(ours) as sock, theirs:
         yield Scene(sock, theirs)
-        await turns(3)
 
 
-def stream() -> AbstractAsyncContextManager[Scene]:
-    return _pair(socket.SOCK_STREAM)
+streams = partial(pair, socket.SOCK_STREAM)
+datagrams = partial(pair, socket.SOCK_DGRAM)
 
 
-def datagrams() -> AbstractAsyncContextManager[Scene]:
-    return _pair(socket.SOCK_DGRAM)
+# --- receiving --------------------------------------------------------------------------------------------------------
 
 
-async def _filled(receive_into: Callable[[bytearray], Awaitable[Any]]) -> bytes:
-    buffer = bytearray(1)
-    await receive_into(buffer)
-    return bytes(buffer)
+async def recv(scene: Scene) -> None:
+    scene.received += await scene.sock.recv(100)
 
 
-async def _data(received: Awaitable[tuple[Any, ...]]) -> bytes:
-    data: bytes = (await received)[0]
-    return data
+async def recv_into(scene: Scene) -> None:
+    buffer = bytearray(100)
+    count = await scene.sock.recv_into(buffer)
+    scene.received += buffer[:count]
 
 
-RECEIVE: Final[dict[str, Callable[[AsyncSocket], Awaitable[bytes]]]] = {
-    "recv": lambda sock: sock.recv(1),
-    "recv_into": lambda sock: _filled(sock.recv_into),
-    "recvfrom": lambda sock: _data(sock.recvfrom(1)),
-    "recvfrom_into": lambda sock: _filled(sock.recvfrom_into),
-    "recvmsg": lambda sock: _data(sock.recvmsg(1)),
-}
+async def recvfrom(scene: Scene) -> None:
+    data, _ = await scene.sock.recvfrom(100)
+    scene.received += data
+
+
+async def recvfrom_into(scene: Scene) -> None:
+    buffer = bytearray(100)
+    count, _ = await scene.sock.recvfrom_into(buffer)
+    scene.received += buffer[:count]
+
+
+async def recvmsg(scene: Scene) -> None:
+    data, _, _, _ = await scene.sock.recvmsg(100)
+    scene.received += data
+
+
+async def wait_readable(scene: Scene) -> None:
+    await scene.sock.wait_readable()
+
+
+def send_message(scene: Scene, number: int) -> None:
+    if number == 1:
+        scene.peer.send(MESSAGE)
+
+
+async def the_next_one_gets_it(scene: Scene, _result: object) -> None:
+    if not scene.received:
+        scene.received += await scene.sock.recv(100)
+    assert scene.received == MESSAGE
 
 
 @every_moment
-@pytest.mark.parametrize("scene", [stream, datagrams])
-@pytest.mark.parametrize("receive", RECEIVE.values(), ids=RECEIVE)
-async def test_what_was_not_received_is_still_there(
-    receive: Callable[[AsyncSocket], Awaitable[bytes]],
-    scene: Callable[[], AbstractAsyncContextManager[Scene]],
-    moment: Moment,
+@pytest.mark.parametrize("operation", [recv, recv_into, recvfrom, recvfrom_into, recvmsg, wait_readable])
+@pytest.mark.parametrize("scene", [streams, datagrams], ids=["stream", "datagram"])
+async def test_what_has_arrived_is_there_for_the_next_one(
+    operation: Operation, scene: partial[AbstractAsyncContextManager[Scene]], moment: Moment
 ) -> None:
-    async def receive_three(scene: Scene) -> None:
-        for _ in range(3):
-            scene.received += await receive(scene.ours)
-
-    def send_one(scene: Scene, number: int) -> None:
-        scene.sent.append(number)
-        scene.theirs.send(bytes([number]))
-
-    async def receive_the_rest(scene: Scene, _result: None) -> None:
-        while len(scene.received) < len(scene.sent):
-            scene.received += await scene.ours.recv(1)
-        assert scene.received == scene.sent
-
-    assert await cancel_everywhere(scene, receive_three, receive_the_rest, moment=moment, at_each=send_one) == 3
-
-
-SEND: Final[dict[str, Callable[[AsyncSocket, bytes], Awaitable[Any]]]] = {
-    "send": lambda sock, data: sock.send(data),
-    "sendall": lambda sock, data: sock.sendall(data),
-    "sendmsg": lambda sock, data: sock.sendmsg([data]),
-}
-
-
-@every_moment
-@pytest.mark.parametrize("scene", [stream, datagrams])
-@pytest.mark.parametrize("send", SEND.values(), ids=SEND)
-async def test_what_was_not_sent_whole_was_not_sent_at_all(
-    send: Callable[[AsyncSocket, bytes], Awaitable[Any]],
-    scene: Callable[[], AbstractAsyncContextManager[Scene]],
-    moment: Moment,
-) -> None:
-    async def send_three(scene: Scene) -> None:
-        for number in (1, 2, 3):
-            scene.fill()
-            await send(scene.ours, bytes([number]))
-            scene.sent.append(number)
-
-    def read(scene: Scene, _number: int) -> None:
-        scene.theirs_reads()
-
-    async def all_came(scene: Scene, _result: None) -> None:
-        scene.theirs_reads()
-        assert scene.received == scene.sent
-        await scene.ours.sendall(b"goes on")
-        scene.theirs_reads()
-        assert scene.received.endswith(b"goes on")
-
-    assert await cancel_everywhere(scene, send_three, all_came, moment=moment, at_each=read) == 3
-
-
-@every_moment
-async def test_of_a_cancelled_sendall_the_beginning_was_sent_and_the_next_one_is_not_held_up(moment: Moment) -> None:
-    whole = _WHOLE.replace(_FILLER, b"")
-
-    async def send_whole(scene: Scene) -> None:
-        scene.fill()
-        await scene.ours.sendall(whole)
-        scene.sent += whole
-
-    def read(scene: Scene, _number: int) -> None:
-        scene.theirs_reads()
-
-    async def it_was_the_beginning(scene: Scene, _result: None) -> None:
-        scene.theirs_reads()
-        assert whole.startswith(scene.received)
-        assert len(scene.received) >= len(scene.sent)
-        await scene.ours.sendall(b"goes on")
-        scene.theirs_reads()
-        assert scene.received.endswith(b"goes on")
-
-    assert await cancel_everywhere(stream, send_whole, it_was_the_beginning, moment=moment, at_each=read) > 1
-
-
-WAIT: Final[dict[str, Callable[[AsyncSocket], Awaitable[None]]]] = {
-    "wait_readable": lambda sock: sock.wait_readable(),
-    "wait_writable": lambda sock: sock.wait_writable(),
-}
-
-
-@every_moment
-@pytest.mark.parametrize("wait", WAIT.values(), ids=WAIT)
-async def test_whoever_only_waited_has_taken_nothing(
-    wait: Callable[[AsyncSocket], Awaitable[None]], moment: Moment
-) -> None:
-    async def wait_twice(scene: Scene) -> None:
-        scene.fill()
-        await wait(scene.ours)
-        await wait(scene.ours)
-
-    def make_ready(scene: Scene, number: int) -> None:
-        scene.theirs_reads()
-        scene.theirs.send(bytes([number]))
-
-    async def all_is_there(scene: Scene, _result: None) -> None:
-        assert await scene.ours.recv(10) in (b"\1", b"\1\2")
-
-    assert await cancel_everywhere(stream, wait_twice, all_is_there, moment=moment, at_each=make_ready) == 2
-
-
-@every_moment
-@every_kind
-async def test_a_connection_that_was_not_accepted_waits_in_the_backlog(kind: str, moment: Moment) -> None:
-    @asynccontextmanager
-    async def listener_and_client() -> AsyncGenerator[Scene]:
-        listener = listening_socket(kind)
-        with AsyncSocket.wrap(listener) as ours, socket.socket(listener.family) as client:
-            client.setblocking(False)
-            yield Scene(ours, client)
-            await turns(3)
-
-    async def accept(scene: Scene) -> AsyncSocket:
-        sock, _ = await scene.ours.accept()
-        return sock
-
-    def connect(scene: Scene, _number: int) -> None:
-        scene.theirs.connect_ex(scene.ours.getsockname())
-
-    async def the_client_is_served(scene: Scene, accepted: AsyncSocket | None) -> None:
-        with accepted or (await scene.ours.accept())[0] as sock:
-            await sock.send(b"welcome")
-            assert scene.theirs.recv(100) == b"welcome"
-
-    count = await cancel_everywhere(listener_and_client, accept, the_client_is_served, moment=moment, at_each=connect)
+    count = await cancel_everywhere(scene, operation, the_next_one_gets_it, moment=moment, at_each=send_message)
     assert count == 1
 
 
 @every_moment
-@every_kind
-async def test_a_connect_leaves_a_socket_to_close(kind: str, moment: Moment) -> None:
-    @asynccontextmanager
-    async def listener() -> AsyncGenerator[Scene]:
-        backlog = 0 if kind == "unix" else 16  # a full one makes a Unix connect wait, and TCP send again a second later
-        with (
-            listening_socket(kind, backlog=backlog) as listener,
-            socket.socket(listener.family) as first,
-            AsyncSocket(listener.family) as ours,
-        ):
-            first.connect(listener.getsockname())
-            yield Scene(ours, listener)
-            await turns(3)
+async def test_the_next_who_waits_is_told_of_what_arrives(moment: Moment) -> None:
+    waiting: list[asyncio.Task[bytes]] = []
 
-    async def connect(scene: Scene) -> None:
-        await scene.ours.connect(address_of(scene.theirs))
+    def queue_behind(scene: Scene, number: int) -> None:
+        if number == 1:
+            waiting.append(asyncio.get_running_loop().create_task(scene.sock.recv(100), context=contextvars.Context()))
+            scene.peer.send(b"1")
 
-    def make_room(scene: Scene, _number: int) -> None:
-        try:
-            scene.theirs.accept()[0].close()
-        except BlockingIOError:
-            pass
+    async def both_were_served(scene: Scene, result: object) -> None:
+        if result is not None:
+            scene.peer.send(b"2")
+        assert await waiting.pop() == (b"1" if result is None else b"2")
 
-    async def nothing(_scene: Scene, _result: None) -> None: ...
+    async def receive(scene: Scene) -> bytes:
+        return await scene.sock.recv(1)
 
-    assert await cancel_everywhere(listener, connect, nothing, moment=moment, at_each=make_room) >= 1
+    assert await cancel_everywhere(streams, receive, both_were_served, moment=moment, at_each=queue_behind) == 1
+
+
+# --- sending ----------------------------------------------------------------------------------------------------------
+
+
+def fill(scene: Scene) -> int:
+    """Send until there is no room; return how many bytes."""
+    sent = 0
+    raw = socket.socket(fileno=scene.sock.fileno())
+    try:
+        while True:
+            sent += raw.send(LARGE[:1000])
+    except BlockingIOError:
+        return sent
+    finally:
+        raw.detach()
+
+
+@asynccontextmanager
+async def full(kind: int) -> AsyncGenerator[Scene]:
+    async with pair(kind) as scene:
+        fill(scene)
+        yield scene
+
+
+def make_room(scene: Scene, number: int) -> None:
+    if number == 1:
+        scene.received += read_what_is_there(scene.peer)
+
+
+async def send(scene: Scene) -> int:
+    return await scene.sock.send(MESSAGE)
+
+
+async def sendmsg(scene: Scene) -> int:
+    return await scene.sock.sendmsg([MESSAGE[:5], MESSAGE[5:]])
+
+
+async def wait_writable(scene: Scene) -> None:
+    await scene.sock.wait_writable()
+
+
+async def sent_once_or_not_at_all(scene: Scene, result: int | None) -> None:
+    rest = read_what_is_there(scene.peer)
+    assert (scene.received + rest).endswith(MESSAGE) == (result is not None)
+    assert MESSAGE not in (scene.received + rest)[: -len(MESSAGE)]
+    assert await scene.sock.send(b"more") == 4
 
 
 @every_moment
-async def test_a_descriptor_is_passed_once_or_not_at_all(moment: Moment) -> None:
-    async def pass_standard_input(scene: Scene) -> None:
-        scene.fill()
-        rights = array.array("i", [0]).tobytes()
-        await scene.ours.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        scene.sent += b"!"
+@pytest.mark.parametrize("operation", [send, sendmsg])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["stream", "datagram"])
+async def test_a_send_that_is_cancelled_has_sent_nothing(
+    operation: Callable[[Scene], Coroutine[None, None, int]], kind: int, moment: Moment
+) -> None:
+    scene = partial(full, kind)
+    assert await cancel_everywhere(scene, operation, sent_once_or_not_at_all, moment=moment, at_each=make_room) == 1
 
-    def read(scene: Scene, _number: int) -> None:
-        try:
-            while True:
-                data, control, _, _ = scene.theirs.recvmsg(1 << 20, 100)
-                scene.received += data.replace(_FILLER, b"")
-                for _, _, payload in control:
-                    os.close(struct.unpack("i", payload)[0])
-                    scene.received += b" with a descriptor"
-        except BlockingIOError:
-            pass
 
-    async def all_came(scene: Scene, _result: None) -> None:
-        read(scene, 0)
-        assert bytes(scene.received) == (b"! with a descriptor" if scene.sent else b"")
+@every_moment
+async def test_whoever_waits_for_room_may_stop_waiting(moment: Moment) -> None:
+    async def there_is_room(scene: Scene, _result: None) -> None:
+        scene.received += read_what_is_there(scene.peer)
+        await scene.sock.wait_writable()
 
-    assert await cancel_everywhere(stream, pass_standard_input, all_came, moment=moment, at_each=read) == 1
+    scene = partial(full, socket.SOCK_STREAM)
+    assert await cancel_everywhere(scene, wait_writable, there_is_room, moment=moment, at_each=make_room) == 1
+
+
+@every_moment
+async def test_a_sendall_that_is_cancelled_has_sent_a_part_and_lets_the_next_one_go_on(moment: Moment) -> None:
+    async def sendall(scene: Scene) -> int:
+        await scene.sock.sendall(LARGE)
+        return len(LARGE)
+
+    def read_on(scene: Scene, _number: int) -> None:
+        scene.received += read_what_is_there(scene.peer)
+
+    async def a_part_and_then_the_next(scene: Scene, result: int | None) -> None:
+        scene.received += read_what_is_there(scene.peer)
+        assert LARGE.startswith(scene.received)
+        assert (len(scene.received) == len(LARGE)) is (result is not None)
+        await scene.sock.sendall(MESSAGE)
+        assert read_what_is_there(scene.peer) == MESSAGE
+
+    count = await cancel_everywhere(streams, sendall, a_part_and_then_the_next, moment=moment, at_each=read_on)
+    assert count >= 2
+
+
+# --- accepting --------------------------------------------------------------------------------------------------------
+
+
+@every_moment
+async def test_a_connection_that_nobody_took_waits_for_the_next_accept(moment: Moment) -> None:
+    clients: list[socket.socket] = []
+
+    @asynccontextmanager
+    async def listening() -> AsyncGenerator[aionet.AsyncSocket]:
+        with aionet.AsyncSocket.wrap(listening_socket("tcp")) as sock:
+            yield sock
+            clients.pop().close()
+
+    def connect(sock: aionet.AsyncSocket, number: int) -> None:
+        if number == 1:
+            clients.append(socket.create_connection(sock.getsockname()))
+
+    async def accept(sock: aionet.AsyncSocket) -> tuple[aionet.AsyncSocket, object]:
+        return await sock.accept()
+
+    async def it_is_there(sock: aionet.AsyncSocket, result: tuple[aionet.AsyncSocket, object] | None) -> None:
+        accepted, peer = result or await sock.accept()
+        with accepted:
+            assert peer == clients[0].getsockname()
+
+    assert await cancel_everywhere(listening, accept, it_is_there, moment=moment, at_each=connect) == 1
+
+
+@pytest.mark.parametrize("cancel_first", [True, False])
+@pytest.mark.parametrize("end", ["close", "detach"])
+async def test_a_socket_may_be_closed_in_the_turn_in_which_a_receiver_is_cancelled(
+    end: str,
+    cancel_first: bool,  # noqa: FBT001 - by name
+) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        sock = aionet.AsyncSocket.wrap(ours)
+        receiving = asyncio.create_task(sock.recv(1))
+        await asyncio.sleep(0)
+        if cancel_first:
+            receiving.cancel()
+        if end == "close":
+            sock.close()
+        else:
+            socket.socket(fileno=sock.detach()).close()
+        receiving.cancel()
+        await asyncio.wait([receiving])
+        assert receiving.cancelled()

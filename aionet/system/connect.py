@@ -175,9 +175,16 @@ async def _connect(sock: socket.socket, address: Address) -> None:
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
-    if sock.family != socket.AF_UNIX and sock.getsockname() == sock.getpeername():
-        # TCP lets a socket connect to itself when the kernel gives it the very port that it asks for (RFC 9293 3.5).
+    if sock.family != socket.AF_UNIX and _met_itself(sock):
         raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens: the socket met itself")
+
+
+def _met_itself(sock: socket.socket) -> bool:
+    # TCP lets a socket connect to itself when the kernel gives it the very port that it asks for (RFC 9293 3.5).
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:  # reset already; or TCP Fast Open waits for data to send before it asks the peer
+        return False
 
 
 async def _writable(sock: socket.socket) -> None:

@@ -62,9 +62,9 @@ def say(value: Any) -> None:
 
 
 @contextmanager
-def running(name: str, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[Script]:
-    """Run tests/faults/scripts/``name``.py until the block ends."""
-    command = [sys.executable, "-W", "default", "-m", f"tests.faults.scripts.{name}", *args]
+def running(name: str, *args: str, pass_fds: Sequence[int] = (), within: Sequence[str] = ()) -> Iterator[Script]:
+    """Run tests/faults/scripts/``name``.py until the block ends, by the command ``within`` if there is one."""
+    command = [*within, sys.executable, "-W", "default", "-m", f"tests.faults.scripts.{name}", *args]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     with (
         tempfile.TemporaryFile("w+") as stderr,  # a pipe that nobody reads could fill up, and hold the script

@@ -110,7 +110,7 @@ class SocketTransport(asyncio.Transport):
         self._loop.call_exception_handler(
             {"message": f"{name} raised", "exception": exc, "transport": self, "protocol": self._protocol}
         )
-        self.abort()
+        self._abort(exc)
 
     # --- readiness ----------------------------------------------------------------------------------------------------
 
@@ -204,13 +204,16 @@ class SocketTransport(asyncio.Transport):
 
     def abort(self) -> None:
         """Close now, with a reset; what is queued is dropped. connection_lost follows."""
+        self._abort(None)
+
+    def _abort(self, reason: BaseException | None) -> None:
         if self._state is _CLOSED:
             return
         if self._sock.family != socket.AF_UNIX:
             # Some systems refuse once the peer has reset, which is what was wanted.
             with suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._lost(self._error)
+        self._lost(self._error, reason)
 
     def fail(self, exc: OSError) -> None:
         """Abort for a reason of our own, which the protocol is told."""
@@ -225,8 +228,11 @@ class SocketTransport(asyncio.Transport):
         else:
             self._loop.call_soon_threadsafe(self.abort)
 
-    def _lost(self, exc: OSError | None) -> None:
-        """The one end of every connection: give the descriptor back and tell the protocol, once."""
+    def _lost(self, exc: OSError | None, reason: BaseException | None = None) -> None:
+        """The one end of every connection: give the descriptor back and tell the protocol, once.
+
+        ``exc`` is what broke the connection; else the protocol is told the ``reason``, if there is one.
+        """
         if self._state is _CLOSED:
             return
         # While it can still be asked: errors and statistics name both ends after the close, too.
@@ -235,13 +241,13 @@ class SocketTransport(asyncio.Transport):
         self._error = exc
         self._release()
         self._sock.close()
-        self._loop.call_soon(self._call_connection_lost, context=self._context)
+        self._loop.call_soon(self._call_connection_lost, exc or reason, context=self._context)
 
     def _release(self) -> None:
         """Let go of everything but the descriptor: each half adds its own."""
         self._reading = self._writing = False
         self._poller.forget(self._fd)
 
-    def _call_connection_lost(self) -> None:
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
         protocol, self._protocol = self._protocol, _NOBODY
-        self._call_protocol(protocol.connection_lost, self._error)
+        self._call_protocol(protocol.connection_lost, exc)

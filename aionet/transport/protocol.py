@@ -2,7 +2,8 @@
 
 They are asyncio's own interfaces, so any asyncio Protocol serves; these classes say what aionet promises about each
 callback. All of them are called by the event loop, never from inside a running task, except where said otherwise. An
-exception that one of them raises goes to the loop's exception handler, and the connection is aborted.
+exception that one of them raises goes to the loop's exception handler and to connection_lost, and the connection is
+aborted.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from aionet.system.types import SockAddr
+    from aionet.system.types import Buffer, SockAddr
     from aionet.system.wakeup import Wakeup
 
 __all__ = ["ReadingTransport"]
@@ -33,6 +33,14 @@ _RECEIVING: Final = frozenset({State.OPEN, State.ENDING, State.SENT_END})
 
 def _discard(_data: bytes) -> None:
     """Receive what nobody will read: the connection is closing."""
+
+
+def _not_empty(buffer: Buffer) -> Buffer:
+    """Refuse an empty buffer: the kernel would fill it with nothing, which is what the end of stream looks like."""
+    if not memoryview(buffer).nbytes:
+        message = "get_buffer() returned an empty buffer"
+        raise RuntimeError(message)
+    return buffer
 
 
 class ReadingTransport(SocketTransport):
@@ -66,8 +74,8 @@ class ReadingTransport(SocketTransport):
 
     def start(self) -> None:
         """Tell the protocol that it is connected, and begin to read."""
+        self._start_reading()  # before, so that connection_made may pause it
         self._call_protocol(self._protocol.connection_made, self)
-        self.resume_reading()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the callbacks to another protocol."""
@@ -151,10 +159,11 @@ class ReadingTransport(SocketTransport):
         buffer = self._call_protocol(protocol.get_buffer, BULK_SIZE)
         if self._state not in _RECEIVING:  # what it raised has closed the transport
             return None
-        if not memoryview(buffer).nbytes:
-            self._protocol_failed(RuntimeError("get_buffer() returned an empty buffer"), protocol.get_buffer)
+        try:
+            size = self._sock.recv_into(_not_empty(buffer))
+        except (BufferError, RuntimeError, TypeError, ValueError) as exc:
+            self._protocol_failed(exc, protocol.get_buffer)
             return None
-        size = self._sock.recv_into(buffer)
         if not size:
             return b""
         self._bytes_read += size

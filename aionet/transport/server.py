@@ -17,6 +17,7 @@ from aionet.transport.stream import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextvars import Context
 
     from aionet.system.types import SockAddr
 
@@ -43,13 +44,18 @@ class _ServedTransport(StreamTransport):
     __slots__ = ("_server",)
 
     def __init__(
-        self, server: TransportServer, sock: socket.socket, peer: SockAddr, protocol: asyncio.BaseProtocol
+        self,
+        server: TransportServer,
+        sock: socket.socket,
+        peer: SockAddr,
+        protocol: asyncio.BaseProtocol,
+        context: Context,
     ) -> None:
         self._server = server
-        super().__init__(server.get_loop(), sock, protocol, peer=peer, context=copy_context())
+        super().__init__(server.get_loop(), sock, protocol, peer=peer, context=context)
 
-    def _call_connection_lost(self) -> None:
-        super()._call_connection_lost()
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        super()._call_connection_lost(exc)
         self._server.detach(self)
 
 
@@ -102,14 +108,16 @@ class TransportServer(asyncio.AbstractServer):
 
     def _accepted(self, sock: socket.socket, peer: SockAddr) -> None:
         prepare_accepted(sock, SocketOptions())
+        context = copy_context()  # its own: what one connection's protocol sets, the next one's does not see
         try:
-            transport = _ServedTransport(self, sock, peer, self._protocol_factory())
+            protocol = context.run(self._protocol_factory)
+            transport = _ServedTransport(self, sock, peer, protocol, context)
         except Exception as exc:  # noqa: BLE001 - a factory's mistake ends its connection, not the server
             sock.close()
             self._loop.call_exception_handler({"message": "the protocol factory raised", "exception": exc})
             return
         self._transports.add(transport)
-        transport.start()
+        context.run(transport.start)
 
     def detach(self, transport: asyncio.Transport) -> None:
         """Forget a transport that has ended."""
@@ -121,7 +129,7 @@ class TransportServer(asyncio.AbstractServer):
             self._ended.set()
 
     async def serve_forever(self) -> None:
-        """Accept connections until cancelled, or until somebody closes the server; then it is closed.
+        """Accept connections until cancelled, or until somebody closes the server; then close it and its connections.
 
         Raises:
             RuntimeError: it is closed already, or serves forever already.
@@ -137,6 +145,7 @@ class TransportServer(asyncio.AbstractServer):
         finally:
             self._forever = None
             self.close()
+            self.close_clients()  # or an idle one could hold up the end for ever (cpython#123720)
             await self.wait_closed()
 
     def close(self) -> None:

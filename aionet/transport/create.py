@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
-from aionet.errors import ConnectError
+from aionet.errors import ConnectError, ResolveError
 from aionet.options import SocketOptions
 from aionet.system.connect import connect_first
 from aionet.system.resolver import resolve
@@ -43,6 +44,8 @@ async def create_connection(
     sock: socket.socket | None = None,
     local_addr: tuple[str, int] | None = None,
     server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
     happy_eyeballs_delay: float | None = _DELAY,
     interleave: int | None = None,
     all_errors: bool = False,
@@ -50,7 +53,8 @@ async def create_connection(
     """Connect to a host, or take a connected socket; return the transport and the protocol.
 
     ``happy_eyeballs_delay`` (seconds, default 0.25; None: one after the other) and ``interleave`` (0: the resolver's
-    order) are RFC 8305's. Cancelled: a socket that was opened on the way is closed; a ``sock`` that was given is not.
+    order) are RFC 8305's. Cancelled, or where the factory raises: a socket that was opened on the way is closed; a
+    ``sock`` that was given is not.
 
     Raises:
         ConnectError: no address could be connected to. With ``all_errors`` an ExceptionGroup of their errors instead.
@@ -60,7 +64,14 @@ async def create_connection(
     Source: asyncio's loop.create_connection.
 
     """
-    _refuse_tls("create_connection", ssl, server_hostname)
+    _refuse_tls(
+        "create_connection",
+        ssl=ssl,
+        server_hostname=server_hostname,
+        ssl_handshake_timeout=ssl_handshake_timeout,
+        ssl_shutdown_timeout=ssl_shutdown_timeout,
+    )
+    given = sock
     if sock is None:
         if host is None and port is None:
             message = "create_connection: neither host and port nor sock: expected one of them"
@@ -73,15 +84,16 @@ async def create_connection(
         message = "create_connection: both host and port and sock: expected one of them"
         raise ValueError(message)
     else:
-        check_stream_socket("create_connection", sock)
-        sock.setblocking(False)
+        _adopt("create_connection", sock)
+    context = copy_context()
     try:
         protocol = protocol_factory()
-        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol, context=copy_context())
+        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol, context=context)
     except BaseException:
-        sock.close()
+        if given is None:
+            sock.close()
         raise
-    transport.start()
+    context.run(transport.start)
     return transport, protocol
 
 
@@ -94,7 +106,12 @@ def _service(port: str | None) -> int:
     """Return a service's port, as getaddrinfo takes it: a number, a name, or nothing."""
     if not port:
         return 0
-    return int(port) if port.isdigit() else socket.getservbyname(port)
+    if port.isdigit():
+        return int(port)
+    try:
+        return socket.getservbyname(port)
+    except OSError as exc:
+        raise ResolveError(socket.EAI_SERVICE, f"cannot resolve the service {port!r}: {exc}") from exc
 
 
 async def _connect(
@@ -110,20 +127,24 @@ async def _connect(
     raise ConnectError.of("create_connection", attempts)
 
 
-def check_stream_socket(function: str, sock: socket.socket) -> None:
-    """Refuse a socket that is no stream."""
+def _adopt(function: str, sock: socket.socket) -> None:
+    """Take over a stream socket that connects, or that listens: what is accepted inherits its options."""
     if sock.type != socket.SOCK_STREAM:
         message = f"{function}: sock={sock!r}: expected a stream socket"
         raise ValueError(message)
+    sock.setblocking(False)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):  # it may be dead already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _refuse_tls(function: str, ssl: object, server_hostname: str | None = None) -> None:
-    if ssl:
-        message = f"{function}: ssl={ssl!r}: TLS is not offered here yet"
-        raise ValueError(message)
-    if server_hostname is not None:
-        message = f"{function}: server_hostname={server_hostname!r}: expected only with ssl"
-        raise ValueError(message)
+def _refuse_tls(function: str, **arguments: object) -> None:
+    """Refuse ``ssl``, and what makes sense only with it."""
+    for name, value in arguments.items():
+        if value if name == "ssl" else value is not None:
+            expected = "TLS is not offered here yet" if name == "ssl" else "expected only with ssl"
+            message = f"{function}: {name}={value!r}: {expected}"
+            raise ValueError(message)
 
 
 async def create_server(
@@ -139,6 +160,8 @@ async def create_server(
     reuse_address: bool | None = None,
     reuse_port: bool | None = None,
     keep_alive: bool | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
     start_serving: bool = True,
 ) -> TransportServer:
     """Listen on a host, several, or a listening socket; make a protocol for each connection.
@@ -151,12 +174,17 @@ async def create_server(
     Source: asyncio's loop.create_server.
 
     """
-    _refuse_tls("create_server", ssl)
+    _refuse_tls(
+        "create_server",
+        ssl=ssl,
+        ssl_handshake_timeout=ssl_handshake_timeout,
+        ssl_shutdown_timeout=ssl_shutdown_timeout,
+    )
     if sock is not None:
         if host is not None or port is not None:
             message = "create_server: both host and port and sock: expected one of them"
             raise ValueError(message)
-        check_stream_socket("create_server", sock)
+        _adopt("create_server", sock)
         sockets = [sock]
     elif host is None and port is None:
         message = "create_server: neither host and port nor sock: expected one of them"

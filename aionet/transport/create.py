@@ -93,7 +93,11 @@ async def create_connection(
         if given is None:
             sock.close()
         raise
-    context.run(transport.start)
+    try:
+        context.run(transport.start)
+    except OSError:  # no descriptor for the poller
+        transport.abort()
+        raise
     return transport, protocol
 
 
@@ -202,5 +206,10 @@ async def create_server(
         )
     server = TransportServer(protocol_factory, sockets, backlog)
     if start_serving:
-        await server.start_serving()
+        try:
+            await server.start_serving()
+        except BaseException:
+            if sock is None:
+                server.close()
+            raise
     return server

@@ -18,6 +18,7 @@ import aionet
 from tests.faults.peers import address_of, endpoint, every_kind, listening_socket
 from tests.faults.running import running
 from tests.programs import every_loop
+from tests.turns import until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -117,3 +118,34 @@ async def test_a_listener_that_cannot_begin_to_accept_can_do_so_later() -> None:
             client = await aionet.connect(address)
         (await accepting).abort()
         client.abort()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+async def test_a_server_of_transports_that_cannot_start_leaves_nothing(count: int) -> None:
+    with pytest.raises(OSError, match="Too many open files"), descriptors_left(count):
+        await aionet.create_server(asyncio.Protocol, "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+async def test_a_transport_that_cannot_be_made_leaves_nothing(count: int) -> None:
+    with listening_socket("tcp") as listening:
+        with pytest.raises(OSError, match="Too many open files"), descriptors_left(count):
+            await aionet.create_connection(asyncio.Protocol, *listening.getsockname())
+
+
+async def test_a_transport_that_gets_no_events_is_closed_and_its_protocol_told() -> None:
+    told: list[str] = []
+
+    class Told(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            told.append("made")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            told.append("lost")
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with pytest.raises(OSError, match="Too many open files"), descriptors_left(0):
+            await aionet.create_connection(Told, sock=ours)
+        assert theirs.recv(1) == b""
+        await until(lambda: told == ["made", "lost"])

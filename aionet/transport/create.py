@@ -95,7 +95,8 @@ async def create_connection(
         raise
     try:
         context.run(transport.start)
-    except OSError:  # no descriptor for the poller
+    except OSError:  # no descriptor for the poller; the protocol has heard of nothing yet
+        transport.set_protocol(asyncio.Protocol())
         transport.abort()
         raise
     return transport, protocol

@@ -107,7 +107,7 @@ def _listen_once(addresses: Sequence[InetAddress], options: SocketOptions) -> li
             try:
                 listening.append(_listen_inet(InetAddress(address.host, port, 0, address.scope_id), options))
             except OSError as exc:
-                if exc.errno == errno.EADDRINUSE and listening and not address.port:
+                if exc.errno == errno.EADDRINUSE and not address.port:
                     raise _PortTaken from None
                 if exc.errno not in _NOT_HERE:
                     raise

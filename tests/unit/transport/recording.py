@@ -135,9 +135,9 @@ async def over_tcp(
 
 
 def fill(transport: StreamTransport) -> int:
-    """Write until the kernel takes no more and one byte is queued; return how many bytes there were."""
+    """Write until the kernel takes no more and something is queued; return how many bytes there were."""
     written = 0
-    while not transport.get_write_buffer_size():
+    while not transport.get_write_buffer_size() and not transport.is_closing():
         transport.write(bytes(65536))
         written += 65536
     return written

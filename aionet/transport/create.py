@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aionet.address import Address, InetAddress
+    from aionet.system.types import SockAddr
 
 __all__ = ["create_connection", "create_server"]
 
@@ -88,7 +89,7 @@ async def create_connection(
     context = copy_context()
     try:
         protocol = protocol_factory()
-        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol, context=context)
+        transport = StreamTransport(asyncio.get_running_loop(), sock, protocol, peer=_peer_of(sock), context=context)
     except BaseException:
         if given is None:
             sock.close()
@@ -130,6 +131,14 @@ async def _connect(
         group = "create_connection failed"
         raise ExceptionGroup(group, [error for _, error in attempts])
     raise ConnectError.of("create_connection", attempts)
+
+
+def _peer_of(sock: socket.socket) -> SockAddr | None:
+    """Return the peer's address now: after a reset the system no longer knows it."""
+    try:
+        return sock.getpeername()
+    except OSError:
+        return None
 
 
 def _adopt(function: str, sock: socket.socket) -> None:

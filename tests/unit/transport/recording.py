@@ -96,7 +96,7 @@ async def _over(
 ) -> AsyncGenerator[tuple[StreamTransport, socket.socket]]:
     ours.setblocking(False)
     theirs.setblocking(False)
-    transport = StreamTransport(asyncio.get_running_loop(), ours, protocol, **settings)
+    transport = StreamTransport(asyncio.get_running_loop(), ours, protocol, peer=ours.getpeername(), **settings)
     with theirs:
         transport.start()
         try:

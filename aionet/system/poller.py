@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import select
 import weakref
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -75,8 +74,10 @@ class EpollPoller:
         """As Poller.forget."""
         if self._callbacks.pop(fd, None) is None or self._epoll is None:
             return
-        with suppress(OSError):  # closed already, by somebody who should not have
+        try:
             self._epoll.unregister(fd)
+        except OSError:  # closed already, by somebody who should not have
+            pass
         if self._callbacks:
             return
         if self._loop.is_closed():

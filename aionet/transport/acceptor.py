@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,6 @@ from aionet.system.poller import READABLE, poller_of
 
 if TYPE_CHECKING:
     import asyncio
-    import socket
     from collections.abc import Callable
 
     from aionet.system.types import SockAddr
@@ -61,6 +61,23 @@ _LOST_BEFORE_ACCEPT: Final = frozenset(
 )
 
 
+def _accepting(sock: socket.socket) -> Callable[[], tuple[socket.socket, SockAddr]]:
+    """Return ``sock.accept``, or what does the same for 3 us less.
+
+    It makes the new socket's family and type from those of the listener, which it asks for as enumerations each time.
+    """
+    accept = getattr(sock, "_accept", None)  # CPython's, and there since 3.0
+    if accept is None or type(sock) is not socket.socket:
+        return sock.accept
+    family, kind, proto = int(sock.family), int(sock.type), sock.proto
+
+    def accept_without_enumerations() -> tuple[socket.socket, SockAddr]:
+        fd, peer = accept()
+        return socket.socket(family, kind, proto, fileno=fd), peer
+
+    return accept_without_enumerations
+
+
 class Acceptor:
     """Accepts on one listening socket and hands each connection to ``accepted``.
 
@@ -69,6 +86,7 @@ class Acceptor:
     """
 
     __slots__ = (
+        "_accept",
         "_accepted",
         "_accepting",
         "_batch",
@@ -92,6 +110,7 @@ class Acceptor:
         self._poller = poller_of(loop)
         self._context = copy_context()  # what is accepted inherits it, as from a reader of the loop's
         self._sock = sock
+        self._accept = _accepting(sock)
         self._accepted = accepted
         self._batch = 1
         self._accepting = False
@@ -122,7 +141,7 @@ class Acceptor:
         """Accept what waits in the backlog right now, as long as there is room: closing the listener would reset it."""
         while room():
             try:
-                sock, peer = self._sock.accept()
+                sock, peer = self._accept()
             except OSError as exc:
                 if exc.errno in _LOST_BEFORE_ACCEPT:
                     continue
@@ -148,7 +167,7 @@ class Acceptor:
     def _accept_batch(self) -> None:
         for _ in range(self._batch):
             try:
-                sock, peer = self._sock.accept()
+                sock, peer = self._accept()
             except (BlockingIOError, InterruptedError):
                 self._batch = 1
                 return

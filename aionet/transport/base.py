@@ -65,7 +65,7 @@ class SocketTransport(asyncio.Transport):
         peer: SockAddr | None,
         context: Context | None,
     ) -> None:
-        super().__init__()
+        # BaseTransport's own __init__ would make a dict for get_extra_info, which has other sources here.
         self._loop = loop
         self._poller = poller_of(loop)
         self._context = context
@@ -164,16 +164,20 @@ class SocketTransport(asyncio.Transport):
     def peer_sockaddr(self) -> SockAddr | None:
         """The peer's address as the socket API gives it, or None where the system no longer knows."""
         if self._peer is None and self._state is not _CLOSED:
-            with suppress(OSError):
+            try:
                 self._peer = self._sock.getpeername()
+            except OSError:
+                pass
         return self._peer
 
     @property
     def local_sockaddr(self) -> SockAddr | None:
         """Our own address as the socket API gives it, or None where the system no longer knows."""
         if self._local is None and self._state is not _CLOSED:
-            with suppress(OSError):
+            try:
                 self._local = self._sock.getsockname()
+            except OSError:
+                pass
         return self._local
 
     @property

@@ -5,6 +5,7 @@ one at a time). Each is an async context manager that listens on a free port of 
 `python -m benchmarks.servers FILE SERVICE --loop LOOP` runs one.
 """
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -15,6 +16,12 @@ HOST = "127.0.0.1"
 READ_SIZE = 256 * 1024
 
 Service = Callable[[], AbstractAsyncContextManager[str]]
+
+
+async def others_ended() -> None:
+    """Wait for the tasks of the clients, who have left: asyncio complains about a stream's task that it has to cancel."""
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=5)
 
 
 def spell(address: tuple[str, int]) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from benchmarks.servers import HOST, READ_SIZE, spell
+from benchmarks.servers import HOST, READ_SIZE, others_ended, spell
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -35,6 +35,7 @@ async def _serve(handler: Handler) -> AsyncIterator[str]:
         yield spell(server.sockets[0].getsockname())
     finally:
         server.close()
+        await others_ended()
 
 
 def echo() -> AbstractAsyncContextManager[str]:

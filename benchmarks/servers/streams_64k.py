@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from benchmarks.servers import HOST, spell
+from benchmarks.servers import HOST, others_ended, spell
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -24,3 +24,4 @@ async def echo() -> AsyncIterator[str]:
         yield spell(server.sockets[0].getsockname())
     finally:
         server.close()
+        await others_ended()

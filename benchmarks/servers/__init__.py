@@ -19,7 +19,7 @@ Service = Callable[[], AbstractAsyncContextManager[str]]
 
 
 async def others_ended() -> None:
-    """Wait for the tasks of the clients, who have left: asyncio complains about a stream's task that it has to cancel."""
+    """Wait for the tasks of the clients, who have left: asyncio complains about a stream whose task it cancels."""
     if others := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(others, timeout=5)
 

@@ -10,10 +10,12 @@ from aionet.errors import (
     ClosedStreamError,
     ConnectError,
     ConnectTimeoutError,
+    FrameError,
     FrameTooLargeError,
     IncompleteReadError,
     LimitError,
     ListenError,
+    MessageError,
     MissingExtraError,
     OptionError,
     ProtocolError,
@@ -26,7 +28,9 @@ from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.server.hooks import Hooks, ServerStatistics
 from aionet.server.server import DrainResult, Server, ServerState, serve
 from aionet.stream.connect import connect
+from aionet.stream.framed import Framed
 from aionet.stream.listen import Listener, listen
+from aionet.stream.pipeline import Pipeline
 from aionet.stream.stream import Stream, StreamStatistics
 from aionet.system.loops import available_loops, current_loop_name, loop_factory, run
 from aionet.system.resolver import Resolver, resolve, reverse
@@ -35,8 +39,16 @@ from aionet.system.sockopts import RefusedOption
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
 from aionet.transport.stream import StreamTransport
+from aionet.wire.buffer import ReceiveBuffer
+from aionet.wire.chunked import Chunked
+from aionet.wire.cobs import COBS
+from aionet.wire.framing import NEED_MORE, Framer, NeedMore
+from aionet.wire.lengths import FixedSize, LengthPrefixed, Netstrings, VarintPrefixed
+from aionet.wire.lines import Delimited, Lines
 
 __all__ = [
+    "COBS",
+    "NEED_MORE",
     "Address",
     "AddressError",
     "AionetError",
@@ -44,24 +56,37 @@ __all__ = [
     "BrokenStreamError",
     "BufferedProtocol",
     "BusyError",
+    "Chunked",
     "ClosedError",
     "ClosedStreamError",
     "ConnectError",
     "ConnectTimeoutError",
+    "Delimited",
     "DrainResult",
     "Endpoint",
+    "FixedSize",
+    "FrameError",
     "FrameTooLargeError",
+    "Framed",
+    "Framer",
     "Hooks",
     "IncompleteReadError",
     "InetAddress",
+    "LengthPrefixed",
     "LimitError",
     "Limits",
+    "Lines",
     "ListenError",
     "Listener",
+    "MessageError",
     "MissingExtraError",
+    "NeedMore",
+    "Netstrings",
     "OptionError",
+    "Pipeline",
     "Protocol",
     "ProtocolError",
+    "ReceiveBuffer",
     "RefusedOption",
     "ResolveError",
     "Resolver",
@@ -77,6 +102,7 @@ __all__ = [
     "StreamTransport",
     "Timeouts",
     "UnixAddress",
+    "VarintPrefixed",
     "available_loops",
     "connect",
     "create_connection",

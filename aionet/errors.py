@@ -17,7 +17,9 @@ Whose fault it is shows in the class; the standard type that users already catch
     │   ├── FrameTooLargeError   ValueError
     │   └── StreamTimeoutError   TimeoutError
     ├── ProtocolError                                    the peer's bytes
-    │   └── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
+    │   ├── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
+    │   └── FrameError
+    │       └── MessageError
     ├── AddressError             ValueError              an address or endpoint that cannot be
     ├── OptionError              ValueError              an option out of range
     └── MissingExtraError        ImportError             a library that an extra installs
@@ -30,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +48,12 @@ __all__ = [
     "ClosedStreamError",
     "ConnectError",
     "ConnectTimeoutError",
+    "FrameError",
     "FrameTooLargeError",
     "IncompleteReadError",
     "LimitError",
     "ListenError",
+    "MessageError",
     "MissingExtraError",
     "OptionError",
     "ProtocolError",
@@ -176,6 +180,23 @@ class IncompleteReadError(ProtocolError, asyncio.IncompleteReadError):
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int | None]]:
         return type(self), (str(self), self.partial, self.expected)
+
+
+class FrameError(ProtocolError):
+    """Bytes that are no frame, so that nobody can tell where it ends; the stream still stands where it begins."""
+
+
+class MessageError(FrameError):
+    """A frame whose content makes no sense: ``content``, which was taken. The stream stands at the next one."""
+
+    content: Any
+
+    def __init__(self, message: str, content: Any) -> None:  # noqa: ANN401 - what the framer was to decode
+        super().__init__(message)
+        self.content = content
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.content)
 
 
 class AddressError(AionetError, ValueError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aionet.errors import AionetError, ClosedError, ClosedStreamError
 from aionet.stream.failures import broken, failure_of
-from aionet.stream.receiving import ReceivingStream
+from aionet.stream.framed import FramingStream
 from aionet.stream.sendfile import send_file
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SendingStream"]
 
 
-class SendingStream(ReceivingStream):
+class SendingStream(FramingStream):
     """Sends bytes, buffers, files, and the end."""
 
     __slots__ = ()

@@ -10,12 +10,13 @@ import errno
 import sys
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import attrs
 
 from aionet.address import from_sockaddr
 from aionet.errors import BrokenStreamError
+from aionet.stream.framed import Framed
 from aionet.stream.sending import SendingStream
 from aionet.wire.lifecycle import State
 
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from aionet.stream.protocol import StreamProtocol
     from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
+    from aionet.wire.framing import Framer
 
 __all__ = ["Stream", "StreamStatistics"]
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -72,6 +76,10 @@ class Stream(SendingStream):
         opened = f"\nopened at:\n{self._opened}" if self._opened else ""
         _warn(f"unclosed stream {self!r}{opened}", ResourceWarning, source=self)
         self._transport.abandon()
+
+    def framed(self, framer: Framer[T]) -> Framed[T]:
+        """Return the messages of this stream, as ``framer`` cuts them: to receive, to send, and for ``async for``."""
+        return Framed(self, framer, self._protocol, self._recv_message)
 
     # --- closing ------------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def _name(family: int, sockaddr: SockAddr | None) -> str:
 
 
 def _arrow(operation: str) -> str:
-    return "<-" if operation.startswith("recv") else "->"
+    return "<-" if operation.startswith(("recv", "peek")) else "->"
 
 
 def broken(operation: str, transport: StreamTransport, cause: OSError) -> BrokenStreamError:

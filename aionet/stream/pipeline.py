@@ -34,10 +34,10 @@ class Pipeline(Generic[T]):
     ClosedError. The stream stays open; where replies were still due, it stands before or inside one.
     """
 
-    __slots__ = ("_due", "_failure", "_framed", "_reader", "_requested")
+    __slots__ = ("_due", "_failure", "_reader", "_requested", "framed")
 
     def __init__(self, framed: Framed[T]) -> None:
-        self._framed = framed
+        self.framed = framed
         self._due: deque[asyncio.Future[T]] = deque()  # in the order of the requests; done: nobody wants it
         self._requested = asyncio.Event()  # that something is due
         self._reader: asyncio.Task[None] | None = None
@@ -58,7 +58,7 @@ class Pipeline(Generic[T]):
             await asyncio.wait([self._reader])
 
     def __repr__(self) -> str:
-        return f"<Pipeline over {self._framed!r}>"
+        return f"<Pipeline over {self.framed!r}>"
 
     async def request(self, message: T) -> T:
         """Send a request and return its reply. Any number of tasks may: they need not wait for each other.
@@ -79,11 +79,11 @@ class Pipeline(Generic[T]):
             raise _again(self._failure)
         if self._reader is None:
             raise ClosedError.of("request", f"{self!r}, which was not entered")
-        if not self._due and self._framed.stream.statistics().receive_buffer:
+        if not self._due and self.framed.stream.statistics().receive_buffer:
             failure = ProtocolError(f"request on {self!r}: the peer has sent what nobody asked for")
             self._fail(failure)
             raise _again(failure)
-        sending = self._framed.send(message)  # encoded: from here on the request has its place
+        sending = self.framed.send(message)  # encoded: from here on the request has its place
         reply: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._due.append(reply)
         self._requested.set()
@@ -103,7 +103,7 @@ class Pipeline(Generic[T]):
             self._requested.clear()
             while due:
                 try:
-                    message = await self._framed.recv()
+                    message = await self.framed.recv()
                 except MessageError as exc:
                     if self._failure is not None:
                         return

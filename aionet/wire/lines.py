@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Delimited", "Lines"]
 
-_DELIMITERS: Final = {"either": b"\n", "lf": b"\n", "crlf": b"\r\n"}
+
+def _delimiter_of(lines: Lines) -> bytes:
+    return b"\r\n" if lines.ending == "crlf" else b"\n"
 
 
 def _not_empty(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -70,7 +72,7 @@ class Lines(Framer[bytes]):
     keep: bool = attrs.field(default=False, kw_only=True)
     max_bytes: int = attrs.field(default=FRAME_SIZE, validator=integer(1), kw_only=True)
     _delimiter: bytes = attrs.field(
-        init=False, repr=False, eq=False, default=attrs.Factory(lambda self: _DELIMITERS[self.ending], takes_self=True)
+        init=False, repr=False, eq=False, default=attrs.Factory(_delimiter_of, takes_self=True)
     )
 
     def decode(self, buffer: ReceiveBuffer) -> bytes | NeedMore:

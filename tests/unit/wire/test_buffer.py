@@ -212,6 +212,46 @@ class BufferAgainstBytes(RuleBasedStateMachine):
             assert self.buffer.take(end) == self.data[:end]
             self.data = self.data[end:]
 
+    @rule(first=st.integers(0, 40), second=st.integers(0, 40), third=st.integers(0, 40))
+    def take_part(self, first: int, second: int, third: int) -> None:
+        """Take some, of which only a part is wanted."""
+        start, stop, count = sorted(min(each, len(self.data)) for each in (first, second, third))
+        part = self.buffer.take_part(start, stop, count)
+        assert type(part) is bytes
+        assert part == self.data[start:stop]
+        self.data = self.data[count:]
+        assert self.buffer.size == len(self.data)
+
+    @rule(count=st.integers(0, 40))
+    def skip(self, count: int) -> None:
+        """Drop some."""
+        count = min(count, len(self.data))
+        self.buffer.skip(count)
+        self.data = self.data[count:]
+        assert self.buffer.size == len(self.data)
+
+    @rule(start=st.integers(0, 40), stop=st.integers(0, 80))
+    def peek(self, start: int, stop: int) -> None:
+        """Look, which changes nothing."""
+        seen = self.buffer.peek(start, stop)
+        assert type(seen) is bytes
+        assert seen == self.data[start:stop]
+
+    @rule(chunk=texts)
+    def unread(self, chunk: bytes) -> None:
+        """Put something in front."""
+        self.buffer.unread(chunk)
+        self.data = chunk + self.data
+        assert self.buffer.size == len(self.data)
+
+    @rule(count=st.integers(0, 40), back=st.integers(0, 40))
+    def take_and_unread(self, count: int, back: int) -> None:
+        """Put the end of what was taken back."""
+        taken = self.buffer.take(count)
+        rest = taken[min(back, len(taken)) :]
+        self.buffer.unread(rest)
+        self.data = rest + self.data[len(taken) :]
+
     @rule()
     def clear(self) -> None:
         """Drop everything."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aionet import BusyError, ClosedStreamError, Limits, StreamResetError, StreamTimeoutError, Timeouts
-from tests.contract.pairs import PairFactory
 from tests.contract.test_fairness import BOUND, most_in_a_row
 from tests.contract.test_messages import cut, send_chunks, sizes
 from tests.turns import running, turns, until
+
+if TYPE_CHECKING:
+    from tests.contract.pairs import PairFactory
 
 
 async def test_what_is_peeked_at_is_received_all_the_same(pairs: PairFactory) -> None:

@@ -6,10 +6,10 @@ import json
 import struct
 import sys
 import tracemalloc
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -250,7 +250,7 @@ def test_what_the_peer_adds_to_a_message_is_looked_at_once_too() -> None:
 
 def test_two_functions_make_typed_messages() -> None:
     values: list[Any] = [{"a": [1, None]}, "text", 7, b"\0\xff"]
-    packed = LengthPrefixed(2).map(msgpack.unpackb, msgpack.packb)
+    packed = LengthPrefixed(2).map(msgpack.unpackb, cast("Callable[[Any], bytes]", msgpack.packb))
     assert Decoder(packed).feed(*map(packed.encode, values)) == values
     pair = struct.Struct("<hd")
     pairs = FixedSize(pair.size).map(pair.unpack, lambda value: pair.pack(*value))
@@ -292,23 +292,23 @@ def test_a_framer_is_one_method_and_then_only_receives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "complaint"),
+    ("make", "options", "complaint"),
     [
-        (lambda: Lines(max_bytes=0), r"Lines: max_bytes=0: expected an integer from 1"),
-        (lambda: Lines("cr"), r"Lines: ending='cr': expected \"either\" or \"lf\" or \"crlf\""),
-        (lambda: Delimited(b""), r"Delimited: delimiter=b'': expected at least one byte"),
-        (lambda: Delimited("x"), r"Delimited: delimiter='x'"),
-        (lambda: FixedSize(0), r"FixedSize: size=0"),
-        (lambda: LengthPrefixed(9), r"LengthPrefixed: size=9: expected an integer from 1 to 8"),
-        (lambda: LengthPrefixed(True), r"LengthPrefixed: size=True"),
-        (lambda: LengthPrefixed(byteorder="network"), r"LengthPrefixed: byteorder='network'"),
-        (lambda: LengthPrefixed(offset=-1), r"LengthPrefixed: offset=-1"),
-        (lambda: COBS(max_bytes=1.5), r"COBS: max_bytes=1.5"),
+        (Lines, {"max_bytes": 0}, r"Lines: max_bytes=0: expected an integer from 1"),
+        (Lines, {"ending": "cr"}, r"Lines: ending='cr': expected \"either\" or \"lf\" or \"crlf\""),
+        (Delimited, {"delimiter": b""}, r"Delimited: delimiter=b'': expected at least one byte"),
+        (Delimited, {"delimiter": "x"}, r"Delimited: delimiter='x'"),
+        (FixedSize, {"size": 0}, r"FixedSize: size=0"),
+        (LengthPrefixed, {"size": 9}, r"LengthPrefixed: size=9: expected an integer from 1 to 8"),
+        (LengthPrefixed, {"size": True}, r"LengthPrefixed: size=True"),
+        (LengthPrefixed, {"byteorder": "network"}, r"LengthPrefixed: byteorder='network'"),
+        (LengthPrefixed, {"offset": -1}, r"LengthPrefixed: offset=-1"),
+        (COBS, {"max_bytes": 1.5}, r"COBS: max_bytes=1.5"),
     ],
 )
-def test_a_value_out_of_range_is_named(make: Callable[[], object], complaint: str) -> None:
+def test_a_value_out_of_range_is_named(make: Callable[..., object], options: dict[str, object], complaint: str) -> None:
     with pytest.raises(OptionError, match=complaint):
-        make()
+        make(**options)
 
 
 def test_framers_are_values() -> None:
@@ -316,7 +316,7 @@ def test_framers_are_values() -> None:
     assert LengthPrefixed(2) != LengthPrefixed(4)
     assert repr(LengthPrefixed(2)).startswith("LengthPrefixed(size=2, byteorder='big', offset=0")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        Lines().max_bytes = 3  # type: ignore[misc]  # what it refuses is the point  # pyright: ignore
+        setattr(Lines(), "max_bytes", 3)  # noqa: B010 - what it refuses is the point, and the type checkers know it
 
 
 def test_nonsense_is_refused_at_the_byte_where_the_message_began() -> None:

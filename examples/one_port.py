@@ -1,0 +1,73 @@
+"""One port, several protocols: which one a client speaks shows in its first bytes.
+
+    python examples/one_port.py --port 8002
+    curl http://127.0.0.1:8002/
+    printf 'hello\n' | nc -N 127.0.0.1 8002
+
+`peek` looks at bytes and leaves them, so that whoever serves the protocol receives them from the first one on. What
+`unread` puts back is received again, too. A client of TLS sends the first byte of a handshake record; it is told that
+there is no TLS here.
+"""
+
+import argparse
+import re
+from typing import Final
+
+import aionet
+
+# ContentType handshake: RFC 8446 section 5.1.
+HANDSHAKE: Final = b"\x16"
+# Version 1.2, of the alert protocol (21), two bytes: fatal, handshake_failure. RFC 5246 sections 6.2.1 and 7.2.
+NO_TLS: Final = b"\x15\x03\x03\x00\x02\x02\x28"
+# request-line of RFC 9112 section 3.
+REQUEST: Final = re.compile(rb"[!#-'*+\-.^_`|~0-9A-Za-z]+ \S+ HTTP/1\.[0-9]\r?\n")
+MAX_HEAD: Final = 16 * 1024
+FIRST_BYTES: Final = 10.0  # seconds
+
+
+async def serve_http(stream: aionet.Stream) -> None:
+    """Answer one request."""
+    head = await stream.recv_until(b"\r\n\r\n", MAX_HEAD)
+    path = head.split()[1].decode(errors="replace")
+    body = f"You asked for {path} over HTTP.\n".encode()
+    fields = b"Content-Type: text/plain\r\nContent-Length: %d\r\nConnection: close" % len(body)
+    await stream.send(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (fields, b"" if head.startswith(b"HEAD ") else body))
+
+
+async def serve_lines(stream: aionet.Stream) -> None:
+    """Answer each line."""
+    lines = stream.framed(aionet.Lines())
+    async for line in lines:
+        await lines.send(b"You said: " + line)
+
+
+async def serve_client(stream: aionet.Stream) -> None:
+    """Find out which protocol a client speaks, and serve it."""
+    try:
+        if await stream.peek(1) == HANDSHAKE:
+            await stream.send(NO_TLS)
+            return
+        line = await stream.recv_line(MAX_HEAD)
+        stream.unread(line)
+        await (serve_http if REQUEST.fullmatch(line) else serve_lines)(stream)
+    except aionet.IncompleteReadError:
+        return  # it ended inside a message
+    except aionet.FrameTooLargeError as error:
+        await stream.send(b"too long: at most %d bytes\n" % error.limit)
+
+
+async def main(host: str, port: int) -> None:
+    """Serve until a signal."""
+    timeouts = aionet.Timeouts(first_bytes=FIRST_BYTES, drain=1.0)
+    async with aionet.serve((host, port), serve_client, timeouts=timeouts) as server:
+        print("listening on", *server.addresses, flush=True)
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="One port, several protocols.")
+    parser.add_argument("--host", default="127.0.0.1", help="address or name to listen on (default: %(default)s)")
+    parser.add_argument("--port", default=8002, type=int, help="0 for a free one (default: %(default)s)")
+    parser.add_argument("--loop", default="auto", choices=("auto", "asyncio", "uvloop"))
+    args = parser.parse_args()
+    aionet.run(main(args.host, args.port), loop=args.loop)

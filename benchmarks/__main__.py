@@ -99,13 +99,14 @@ def parser() -> argparse.ArgumentParser:
     for name, size, text in (
         ("echo", 1000, "messages, one at a time on each connection"),
         ("lines", 64, "bursts of lines, sent at once, echoed line by line"),
+        ("prefixed", 100, "messages with their length in front, a burst of them always in flight, echoed one by one"),
         ("accept", 64, "connect, echo once, close"),
     ):
         command = commands.add_parser(name, parents=[timing], help=f"compare servers: {text}")
         command.add_argument("--servers", default=DEFAULT, help=f"see `list` (default: {DEFAULT})")
         command.add_argument("--size", type=int, default=size, help=f"bytes (default: {size})")
         command.add_argument("--connections", type=int, default=10, help="at once (default: 10)")
-        command.add_argument("--burst", type=int, default=16, help="lines in a burst (default: 16)")
+        command.add_argument("--burst", type=int, default=16, help="lines in a burst, messages in flight (default: 16)")
         command.set_defaults(run=compare_servers)
     marks = commands.add_parser("marks", parents=[timing], help="measure the marks that aionet has to reach")
     rows = [row.name for row in ROWS]

@@ -15,6 +15,7 @@ LOOPS = ("asyncio", "uvloop")
 # The names a reader knows; a server file that is not here goes by its own.
 TITLES = {
     "aiofastnet_protocol": "Protocol, aiofastnet's transport",
+    "aionet_framed": "aionet framed streams",
     "aionet_protocol": "Protocol, aionet's transport",
     "aionet_socket": "aionet AsyncSocket",
     "aionet_streams": "aionet streams",

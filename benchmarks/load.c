@@ -1,10 +1,12 @@
 /* A closed-loop load generator: every connection sends a message, waits for the whole reply, checks it, and sends the next.
  *
- *     load echo|lines|accept|hold --address 127.0.0.1:PORT|unix:/path [--size N] [--burst N] [--connections N]
+ *     load echo|lines|prefixed|accept|hold --address 127.0.0.1:PORT|unix:/path [--size N] [--burst N] [--connections N]
  *                                 [--warmup SECONDS] [--seconds SECONDS] [--patience SECONDS] [--server PID]
  *
  * echo    one message of `size` bytes at a time on each connection
  * lines   one message is a burst of `burst` lines of `size` bytes each, sent at once; lines are counted, not bursts
+ * prefixed  frames of 4 bytes of length and `size` bytes, `burst` of them always in flight: for each that comes back, one
+ *           more is sent; frames are counted
  * accept  each message on a connection of its own: connect, send, read the reply, close; `connections` of them in flight
  * hold    exchange one message on each of `connections`, say so, and keep them open and idle until stdin ends
  *
@@ -33,19 +35,21 @@
 
 enum {
     WINDOWS = 1021,
+    PREFIX = 4, /* bytes of a frame's length, big-endian */
     STEP = 61, /* bytes from one window to the next: few, so that the pattern stays in the cache */
     EVENTS = 256,
     OPENING = 100, /* connections that hold mode opens at a time, to stay within any server's backlog */
 };
 
-enum mode { ECHO, LINES, ACCEPT, HOLD };
-static const char *const mode_names[] = {"echo", "lines", "accept", "hold"};
+enum mode { ECHO, LINES, PREFIXED, ACCEPT, HOLD, MODES };
+static const char *const mode_names[] = {"echo", "lines", "prefixed", "accept", "hold"};
 
 struct connection {
     int fd;
     bool writing; /* EPOLLOUT is asked for */
     const char *message;
     size_t sent, received;
+    size_t target; /* prefixed: how much may be sent so far */
 };
 
 static struct {
@@ -120,7 +124,11 @@ static void make_pattern(void) {
         pattern[i] = (char)('0' + (state >> 32) % 75); /* printable, no newline */
         if (options.mode == LINES && (i + 1) % options.line == 0)
             pattern[i] = '\n';
+        if (options.mode == PREFIXED && i % options.line < PREFIX)
+            pattern[i] = (char)((options.line - PREFIX) >> 8 * (PREFIX - 1 - i % options.line));
     }
+    if (options.mode == PREFIXED)
+        memcpy(pattern + WINDOWS * options.line, pattern, options.message);
 }
 
 static void next_message(struct connection *connection) {
@@ -166,6 +174,47 @@ static bool read_reply(struct connection *connection) {
     return connection->received == options.message;
 }
 
+/* The frames of a connection are the pattern over and over, which has WINDOWS of them and the beginning once more. */
+static const char *frames_from(size_t place) {
+    return pattern + place % (WINDOWS * options.line);
+}
+
+static void write_frames(struct connection *connection) {
+    while (connection->sent < connection->target) {
+        ssize_t n = send(connection->fd, frames_from(connection->sent), connection->target - connection->sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            break;
+        check(n >= 0, "send");
+        connection->sent += (size_t)n;
+    }
+    bool writing = connection->sent < connection->target;
+    if (writing != connection->writing)
+        watch(connection, EPOLL_CTL_MOD, writing);
+}
+
+/* One event in prefixed mode; true when all that was sent has come back and there is to be no more. */
+static bool exchange_frames(struct connection *connection, uint32_t events) {
+    size_t expected = connection->sent - connection->received;
+    bool readable = events & ~(uint32_t)EPOLLOUT;
+    ssize_t n = readable ? recv(connection->fd, reply, expected + 1, 0) : 0; /* room for a surplus byte, to see it */
+    check(n >= 0 || errno == EAGAIN, "recv");
+    if (n == 0 && readable)
+        fail("the server closed after %zu bytes", connection->received);
+    if (n > 0) {
+        size_t before = connection->received / options.line;
+        if ((size_t)n > expected)
+            fail("the replies are longer than the messages");
+        if (memcmp(reply, frames_from(connection->received), (size_t)n) != 0)
+            fail("wrong bytes in the reply after byte %zu", connection->received);
+        connection->received += (size_t)n;
+        messages += connection->received / options.line - before;
+    }
+    if (!finishing)
+        connection->target = connection->received / options.line * options.line + options.message;
+    write_frames(connection);
+    return finishing && connection->received == connection->target;
+}
+
 /* ---- connections ---- */
 
 /* A loopback address has 28 000 ports, each out of use for a second or more after its connection: spread the clients of
@@ -190,7 +239,11 @@ static void open_connection(struct connection *connection) {
     check(connected == 0 || errno == EINPROGRESS, "connect"); /* the first send waits for it, and has its error */
     watch(connection, EPOLL_CTL_ADD, false);
     next_message(connection);
-    write_message(connection);
+    connection->target = options.message;
+    if (options.mode == PREFIXED)
+        write_frames(connection);
+    else
+        write_message(connection);
 }
 
 static void close_connection(struct connection *connection) {
@@ -218,6 +271,8 @@ static void advance(void) {
 
 /* One event of one connection; true when there is nothing more to wait for in its place. */
 static bool serve(struct connection *connection, uint32_t events) {
+    if (options.mode == PREFIXED)
+        return exchange_frames(connection, events);
     if (events & EPOLLOUT)
         write_message(connection);
     if (!(events & ~(uint32_t)EPOLLOUT) || !read_reply(connection))
@@ -308,10 +363,10 @@ static void parse_options(int argc, char **argv) {
         {"address", 1, 0, 'a'}, {"size", 1, 0, 'n'}, {"burst", 1, 0, 'b'}, {"connections", 1, 0, 'c'},
         {"warmup", 1, 0, 'w'}, {"seconds", 1, 0, 's'}, {"patience", 1, 0, 't'}, {"server", 1, 0, 'p'}, {0, 0, 0, 0}};
     int option, mode = 0;
-    while (mode < 4 && (argc < 2 || strcmp(argv[1], mode_names[mode]) != 0))
+    while (mode < MODES && (argc < 2 || strcmp(argv[1], mode_names[mode]) != 0))
         mode++;
-    if (mode == 4)
-        fail("the first argument is one of echo, lines, accept, hold");
+    if (mode == MODES)
+        fail("the first argument is one of echo, lines, prefixed, accept, hold");
     options.mode = (enum mode)mode;
     for (optind = 2; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (option) {
@@ -328,10 +383,12 @@ static void parse_options(int argc, char **argv) {
     }
     if (options.address_length == 0)
         fail("--address is missing");
-    if (options.mode != LINES)
+    if (options.mode != LINES && options.mode != PREFIXED)
         options.burst = 1;
+    if (options.mode == PREFIXED)
+        options.line += PREFIX;
     options.message = options.line * (size_t)options.burst;
-    options.step = options.mode == LINES ? options.line : STEP;
+    options.step = options.mode == LINES || options.mode == PREFIXED ? options.line : STEP;
 }
 
 int main(int argc, char **argv) {

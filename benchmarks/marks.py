@@ -55,6 +55,19 @@ ROWS: tuple[Row | IdleRow, ...] = (
         everywhere("aionet_streams", "streams", 1.5),
     ),
     Row(
+        "framed-lines",
+        "framed lines of 64 B, 16 a burst, 10 connections",
+        Workload("lines", size=64, burst=16),
+        everywhere("aionet_framed", "streams", 1.5),
+    ),
+    Row(
+        "prefixed",
+        "100 B with their length in front, 64 in flight, 10 connections",
+        Workload("prefixed", size=100, burst=64),
+        everywhere("aionet_framed", "streams", 2.0),
+        shown=(LIMIT,),
+    ),
+    Row(
         "protocol",
         "a Protocol's echo, 1000 B, 10 connections",
         Workload("echo", size=1000),

@@ -15,7 +15,7 @@ import attrs
 from benchmarks import native
 from benchmarks.candidate import Candidate
 
-Mode = Literal["echo", "lines", "accept", "hold"]
+Mode = Literal["echo", "lines", "prefixed", "accept", "hold"]
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 15.0  # seconds for a process to leave; only a broken one needs them
@@ -39,7 +39,7 @@ class Workload:
     @property
     def service(self) -> str:
         """What the server has to offer."""
-        return "lines" if self.mode == "lines" else "echo"
+        return self.mode if self.mode in {"lines", "prefixed"} else "echo"
 
     def arguments(self) -> list[str]:
         """The load generator's command line."""

@@ -59,14 +59,14 @@ async def sleep(seconds: float) -> float:
 METHODS: Final[dict[str, Callable[..., Any]]] = {"add": add, "upper": upper, "sleep": sleep}
 
 
-async def call(method: str, params: list[Any] | dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+async def call(method: str, params: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Call a method."""
     function = METHODS.get(method)
     if function is None:
         raise RPCError(METHOD_NOT_FOUND, f"no method {method!r}")
     try:
-        arguments = inspect.signature(function).bind(*params) if isinstance(params, list) else None
-        arguments = arguments or inspect.signature(function).bind(**dict(params))
+        bind = inspect.signature(function).bind
+        arguments = bind(*params) if isinstance(params, list) else bind(**params)
     except TypeError as error:
         raise RPCError(INVALID_PARAMS, str(error)) from error
     try:

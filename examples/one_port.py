@@ -1,4 +1,4 @@
-"""One port, several protocols: which one a client speaks shows in its first bytes.
+r"""One port, several protocols: which one a client speaks shows in its first bytes.
 
     python examples/one_port.py --port 8002
     curl http://127.0.0.1:8002/

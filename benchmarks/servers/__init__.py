@@ -1,7 +1,8 @@
 """The peers: one small file for each, written as somebody who knows that library would write it.
 
-A file offers the services that make sense for it, `echo` (send back what comes) and `lines` (read a line, send it back,
-one at a time). Each is an async context manager that listens on a free port of 127.0.0.1 and gives its address as text.
+A file offers the services that make sense for it: `echo` (send back what comes), `lines` (read a line, send it back,
+one at a time) and `prefixed` (the same with messages that have four bytes of length in front). Each is an async context
+manager that listens on a free port of 127.0.0.1 and gives its address as text.
 `python -m benchmarks.servers FILE SERVICE --loop LOOP` runs one.
 """
 

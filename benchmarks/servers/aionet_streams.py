@@ -20,16 +20,17 @@ async def _lines(stream: aionet.Stream) -> None:
 
 
 @asynccontextmanager
-async def _serve(handler: Handler) -> AsyncIterator[str]:
+async def serve(handler: Handler) -> AsyncIterator[str]:
+    """Serve with a handler, and give the address."""
     async with aionet.serve(f"tcp://{HOST}:0", handler) as server:
         yield str(server.addresses[0])
 
 
 def echo() -> AbstractAsyncContextManager[str]:
     """Echo what comes."""
-    return _serve(_echo)
+    return serve(_echo)
 
 
 def lines() -> AbstractAsyncContextManager[str]:
     """Echo line by line."""
-    return _serve(_lines)
+    return serve(_lines)

@@ -27,6 +27,20 @@ async def _lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
+async def _prefixed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            try:
+                header = await reader.readexactly(4)
+            except asyncio.IncompleteReadError:
+                return
+            message = await reader.readexactly(int.from_bytes(header))
+            writer.write(header + message)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
 @asynccontextmanager
 async def _serve(handler: Handler) -> AsyncIterator[str]:
     # The reader stops reading when it holds twice the limit.
@@ -46,3 +60,8 @@ def echo() -> AbstractAsyncContextManager[str]:
 def lines() -> AbstractAsyncContextManager[str]:
     """Echo line by line."""
     return _serve(_lines)
+
+
+def prefixed() -> AbstractAsyncContextManager[str]:
+    """Echo message by message, each with four bytes of length in front."""
+    return _serve(_prefixed)

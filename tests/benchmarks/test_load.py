@@ -101,6 +101,28 @@ def test_counts_lines_and_not_bursts() -> None:
     assert lengths == {64}
 
 
+@pytest.mark.parametrize("size", [1, 100, 300])
+def test_keeps_so_many_prefixed_messages_in_flight(size: int) -> None:
+    received = bytearray()
+
+    def reply(data: bytes) -> bytes:
+        received.extend(data)
+        return data
+
+    done = drive(reply, "prefixed", "--size", str(size), "--burst", "64")
+    assert done.returncode == 0, done.stderr
+    prefix = size.to_bytes(4)
+    assert len(received) % (size + 4) == 0
+    assert all(received.startswith(prefix, place) for place in range(0, len(received), size + 4))
+    assert 0 < json.loads(done.stdout)["messages"] <= len(received) // (size + 4)
+
+
+def test_a_wrong_byte_of_a_prefixed_message_ends_the_run() -> None:
+    done = drive(altered_at(104 * 1021 + 50), "prefixed", "--size", "100", "--burst", "64", "--seconds", "5")
+    assert done.returncode == 2
+    assert "wrong bytes in the reply" in done.stderr
+
+
 def test_makes_a_new_connection_for_each_message_in_accept_mode() -> None:
     exchanges = 0
     connections = 0
@@ -194,7 +216,7 @@ def test_a_missing_byte_is_found() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "the first argument is one of echo, lines, accept, hold"),
+        ([], "the first argument is one of echo, lines, prefixed, accept, hold"),
         (["echo"], "--address is missing"),
         (["echo", "--address", "localhost"], "--address localhost: expected 127.0.0.1:PORT or unix:/path"),
         (["echo", "--address", "127.0.0.1:65536"], "--address 127.0.0.1:65536: expected"),

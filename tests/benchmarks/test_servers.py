@@ -16,7 +16,9 @@ pytestmark = pytest.mark.usefixtures("cc")
 
 SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.02)
 STREAMS = Candidate("streams", "asyncio")
-LINES = [Candidate("c"), *(one for one in every() if one.file in {"streams", "aionet_streams"})]
+ECHO = [one for one in every() if one.file != "aionet_framed"]  # which knows no bytes, only messages
+LINES = [Candidate("c"), *(one for one in every() if one.file in {"streams", "aionet_streams", "aionet_framed"})]
+PREFIXED = [one for one in LINES if one.file != "aionet_streams"]
 
 
 def installed(candidate: Candidate) -> Candidate:
@@ -25,7 +27,7 @@ def installed(candidate: Candidate) -> Candidate:
     return candidate
 
 
-@pytest.mark.parametrize("candidate", every(), ids=str)
+@pytest.mark.parametrize("candidate", ECHO, ids=str)
 def test_echoes_small_and_large_messages(candidate: Candidate) -> None:
     for size in (1, 1000, 300_000):
         sample = measure(installed(candidate), attrs.evolve(SHORT, size=size))
@@ -35,7 +37,7 @@ def test_echoes_small_and_large_messages(candidate: Candidate) -> None:
         assert sample.client_cpu > 0
 
 
-@pytest.mark.parametrize("candidate", every(), ids=str)
+@pytest.mark.parametrize("candidate", ECHO, ids=str)
 def test_serves_many_short_connections(candidate: Candidate) -> None:
     assert measure(installed(candidate), attrs.evolve(SHORT, mode="accept", size=64)).messages > 0
 
@@ -45,6 +47,12 @@ def test_echoes_lines(candidate: Candidate) -> None:
     sample = measure(installed(candidate), attrs.evolve(SHORT, mode="lines", size=64))
     assert sample.messages > 0
     assert sample.messages % SHORT.burst == 0
+
+
+@pytest.mark.parametrize("candidate", PREFIXED, ids=str)
+def test_echoes_messages_with_their_length_in_front(candidate: Candidate) -> None:
+    for size in (1, 100, 5000):
+        assert measure(installed(candidate), attrs.evolve(SHORT, mode="prefixed", size=size, burst=64)).messages > 0
 
 
 def test_connections_that_are_held_take_memory() -> None:

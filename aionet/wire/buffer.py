@@ -7,6 +7,8 @@ joined, in a bytearray, whose front Python drops in O(1).
 
 from __future__ import annotations
 
+from typing import Literal
+
 __all__ = ["ReceiveBuffer"]
 
 
@@ -83,6 +85,11 @@ class ReceiveBuffer:
         """Return the bytes from ``start`` to ``stop`` and leave them; fewer where they have not arrived."""
         first = self._start
         return bytes(self._data[first + start : first + stop])
+
+    def peek_integer(self, start: int, stop: int, byteorder: Literal["big", "little"]) -> int:
+        """Return the unsigned integer in the bytes from ``start`` to ``stop``, which must be there, and leave them."""
+        first = self._start
+        return int.from_bytes(self._data[first + start : first + stop], byteorder)
 
     def unread(self, data: bytes) -> None:
         """Put bytes back in front of the others."""

@@ -77,7 +77,7 @@ class LengthPrefixed(Framer[bytes]):
         size = buffer.size
         if size < header:
             return NeedMore(header - size)
-        length = int.from_bytes(buffer.peek(self.offset, header), self.byteorder)
+        length = buffer.peek_integer(self.offset, header, self.byteorder)
         end = header + length + self.adjustment
         if end > self.max_bytes:
             raise too_large(self.max_bytes, end)
@@ -89,23 +89,23 @@ class LengthPrefixed(Framer[bytes]):
 
     def encode(self, message: bytes) -> bytes:
         """Put the length in front, or into its place."""
-        header = self._header
-        if not self.strip:
-            if len(message) < header:
-                raise ValueError(f"a message of {len(message)} bytes: expected at least the {header} up to its length")
-            length = self._length(len(message) - header)
-            return b"%b%b%b" % (message[: self.offset], length, message[header:])
-        if self.offset or self.strip != self.size:
+        size = self.size
+        whole = len(message) - self.strip + self._header
+        if whole > self.max_bytes:
+            raise too_large(self.max_bytes, whole)
+        length = whole - self._header - self.adjustment
+        try:
+            prefix = length.to_bytes(size, self.byteorder)
+        except OverflowError:
+            expected = f"expected 0 to {256**size - 1}, which {size} bytes hold"
+            raise ValueError(f"a length of {length}: {expected}") from None
+        if self.strip == self._header == size:
+            return prefix + message
+        if self.strip:
             raise TypeError(f"{self!r} has no encode: nobody knows the bytes that were taken off")
-        return self._length(len(message)) + message
-
-    def _length(self, following: int) -> bytes:
-        if self._header + following > self.max_bytes:
-            raise too_large(self.max_bytes, self._header + following)
-        length = following - self.adjustment
-        if not 0 <= length < 256**self.size:
-            raise ValueError(f"a length of {length}: expected 0 to {256**self.size - 1}, which {self.size} bytes hold")
-        return length.to_bytes(self.size, self.byteorder)
+        if whole < self._header:  # and an adjustment hides it
+            raise ValueError(f"a message of {whole} bytes: expected at least the {self._header} up to its length")
+        return b"%b%b%b" % (message[: self.offset], prefix, message[self._header :])
 
 
 @attrs.frozen

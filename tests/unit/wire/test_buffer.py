@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -236,6 +236,13 @@ class BufferAgainstBytes(RuleBasedStateMachine):
         seen = self.buffer.peek(start, stop)
         assert type(seen) is bytes
         assert seen == self.data[start:stop]
+
+    @rule(start=st.integers(0, 10), size=st.integers(0, 8), byteorder=st.sampled_from(["big", "little"]))
+    def peek_integer(self, start: int, size: int, byteorder: Literal["big", "little"]) -> None:
+        """Look at a number."""
+        if start + size <= len(self.data):
+            expected = int.from_bytes(self.data[start : start + size], byteorder)
+            assert self.buffer.peek_integer(start, start + size, byteorder) == expected
 
     @rule(chunk=texts)
     def unread(self, chunk: bytes) -> None:

@@ -52,7 +52,8 @@ def test_lines_end_as_they_were_asked_to(framer: Lines, lines: list[bytes]) -> N
         (FixedSize(3), b"ab", "of 2 bytes: expected exactly 3"),
         (LengthPrefixed(1), bytes(256), "a length of 256: expected 0 to 255"),
         (LengthPrefixed(2, adjustment=10), b"x", "a length of -9"),
-        (LengthPrefixed(2, strip=0), b"x", "a message of 1 bytes: expected at least the 2"),
+        (LengthPrefixed(2, strip=0), b"x", "a length of -1"),
+        (LengthPrefixed(2, adjustment=-2, strip=0), b"x", "a message of 1 bytes: expected at least the 2"),
     ],
 )
 def test_what_would_be_received_otherwise_is_not_sent(framer: Framer[bytes], message: bytes, complaint: str) -> None:

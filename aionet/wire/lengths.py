@@ -90,7 +90,7 @@ class LengthPrefixed(Framer[bytes]):
     def encode(self, message: bytes) -> bytes:
         """Put the length in front, or into its place."""
         size = self.size
-        whole = len(message) - self.strip + self._header
+        whole = len(message) + self.strip
         if whole > self.max_bytes:
             raise too_large(self.max_bytes, whole)
         length = whole - self._header - self.adjustment

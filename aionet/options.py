@@ -147,7 +147,7 @@ class Timeouts:
     | ``close`` | 5 | the graceful part of closing, then the stream is aborted; 0: no such part |
     | ``first_bytes`` | None | from the connection to the first byte that arrives |
     | ``idle`` | None | no byte in either direction |
-    | ``message`` | None | one recv_exactly, recv_until or recv_line from its call on, however slowly bytes drip in |
+    | ``message`` | None | one recv_exactly, recv_until, recv_line, peek or framed message from its call on |
     | ``write_stall`` | None | from the write queue rising above high water until it falls to low water |
     | ``drain`` | 30 | what handlers have left when a server drains; 0: nothing |
 

@@ -51,7 +51,7 @@ class Delimited(Framer[bytes]):
 
     def encode(self, message: bytes) -> bytes:
         """Add the delimiter."""
-        return _ended(message, self.delimiter, self.max_bytes, keep=self.keep)
+        return _ended(message, self.delimiter, self.max_bytes, self.keep)
 
 
 @attrs.frozen
@@ -90,13 +90,13 @@ class Lines(Framer[bytes]):
 
     def encode(self, message: bytes) -> bytes:
         """Add the ending."""
-        if self.ending == "either" and not self.keep and message.endswith(b"\r"):
+        if not self.keep and self.ending == "either" and message[-1:] == b"\r":
             raise ValueError(f'a line that ends with b"\\r", which belongs to the ending: {message[-20:]!r}')
-        return _ended(message, self._delimiter, self.max_bytes, keep=self.keep)
+        return _ended(message, self._delimiter, self.max_bytes, self.keep)
 
 
-def _ended(message: bytes, delimiter: bytes, max_bytes: int, *, keep: bool) -> bytes:
-    frame = bytes(message) if keep else b"%b%b" % (message, delimiter)
+def _ended(message: bytes, delimiter: bytes, max_bytes: int, keep: bool) -> bytes:  # noqa: FBT001 - a keyword costs more
+    frame = message if keep else message + delimiter
     if frame.find(delimiter) != len(frame) - len(delimiter):
         missing = keep and not frame.endswith(delimiter)
         wrong = "does not end with" if missing else "contains"

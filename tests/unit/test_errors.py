@@ -36,6 +36,8 @@ EXAMPLES: Final[list[AionetError]] = [
     errors.StreamTimeoutError(errno.ETIMEDOUT, "idle"),
     errors.ProtocolError("message"),
     errors.IncompleteReadError("recv_exactly: the stream ended", b"abc", 5),
+    errors.FrameError("recv: no netstring"),
+    errors.MessageError("recv: a message that cannot be decoded", b"nonsense"),
     errors.AddressError("bad host"),
     errors.OptionError("bad option"),
     errors.MissingExtraError("pip install 'aionet[uvloop]'"),

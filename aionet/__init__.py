@@ -17,6 +17,7 @@ from aionet.errors import (
     MissingExtraError,
     OptionError,
     ProtocolError,
+    ProxyProtocolError,
     ResolveError,
     StreamBrokenPipeError,
     StreamResetError,
@@ -27,6 +28,7 @@ from aionet.server.hooks import Hooks, ServerStatistics
 from aionet.server.server import DrainResult, Server, ServerState, serve
 from aionet.stream.connect import connect
 from aionet.stream.listen import Listener, listen
+from aionet.stream.relayed import proxy_header_for
 from aionet.stream.stream import Stream, StreamStatistics
 from aionet.system.loops import available_loops, current_loop_name, loop_factory, run
 from aionet.system.resolver import Resolver, resolve, reverse
@@ -35,6 +37,15 @@ from aionet.system.sockopts import RefusedOption
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
 from aionet.transport.stream import StreamTransport
+from aionet.wire.proxy_header import ProxyHeader
+from aionet.wire.proxy_protocol import (
+    ProxiedDatagram,
+    build_proxy_header,
+    parse_proxy_header,
+    split_proxied_datagram,
+)
+from aionet.wire.proxy_tlv import ProxySSL, ProxyTLV, ProxyTLVType
+from aionet.wire.proxy_trust import ProxyProtocol
 
 __all__ = [
     "Address",
@@ -62,6 +73,13 @@ __all__ = [
     "OptionError",
     "Protocol",
     "ProtocolError",
+    "ProxiedDatagram",
+    "ProxyHeader",
+    "ProxyProtocol",
+    "ProxyProtocolError",
+    "ProxySSL",
+    "ProxyTLV",
+    "ProxyTLVType",
     "RefusedOption",
     "ResolveError",
     "Resolver",
@@ -78,6 +96,7 @@ __all__ = [
     "Timeouts",
     "UnixAddress",
     "available_loops",
+    "build_proxy_header",
     "connect",
     "create_connection",
     "create_server",
@@ -85,8 +104,11 @@ __all__ = [
     "from_sockaddr",
     "listen",
     "loop_factory",
+    "parse_proxy_header",
+    "proxy_header_for",
     "resolve",
     "reverse",
     "run",
     "serve",
+    "split_proxied_datagram",
 ]

@@ -17,7 +17,8 @@ Whose fault it is shows in the class; the standard type that users already catch
     │   ├── FrameTooLargeError   ValueError
     │   └── StreamTimeoutError   TimeoutError
     ├── ProtocolError                                    the peer's bytes
-    │   └── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
+    │   ├── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
+    │   └── ProxyProtocolError   ValueError
     ├── AddressError             ValueError              an address or endpoint that cannot be
     ├── OptionError              ValueError              an option out of range
     └── MissingExtraError        ImportError             a library that an extra installs
@@ -53,6 +54,7 @@ __all__ = [
     "MissingExtraError",
     "OptionError",
     "ProtocolError",
+    "ProxyProtocolError",
     "ResolveError",
     "StreamBrokenPipeError",
     "StreamResetError",
@@ -176,6 +178,10 @@ class IncompleteReadError(ProtocolError, asyncio.IncompleteReadError):
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, bytes, int | None]]:
         return type(self), (str(self), self.partial, self.expected)
+
+
+class ProxyProtocolError(ProtocolError, ValueError):
+    """What should be a PROXY protocol header is none, or a bad one."""
 
 
 class AddressError(AionetError, ValueError):

@@ -165,10 +165,10 @@ class ProxiedArrivals:
             self._nobody.set()
         return arrival
 
-    async def finish(self, timeout: float | None) -> None:
-        """Wait until no header is waited for any more, then refuse those that are late; cancelled, refuse them too."""
+    async def finish(self, deadline: float | None) -> None:
+        """Wait until no header is waited for, at most ``deadline`` seconds; refuse the rest, also when cancelled."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(deadline):
                 await self._nobody.wait()
         except TimeoutError:
             pass

@@ -166,8 +166,8 @@ class Server:
             aborted=self._connections.aborted,
             accept_rests=sum(acceptor.rests for acceptor in self._acceptors),
             max_connections=self._max_connections,
-            refused_proxies=self._arrivals.refused_proxies if self._arrivals else 0,
-            refused_headers=self._arrivals.refused_headers if self._arrivals else 0,
+            refused_proxies=self._arrivals.refused_proxies if self._arrivals is not None else 0,
+            refused_headers=self._arrivals.refused_headers if self._arrivals is not None else 0,
         )
 
     def _accepted(self, sock: socket.socket, peer: SockAddr) -> None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aionet.address import Address, InetAddress, UnixAddress, from_sockaddr
 from aionet.errors import ProxyProtocolError
 from aionet.wire.crc32c import crc32c
 from aionet.wire.proxy_header import ProxyHeader
 from aionet.wire.proxy_tlv import ProxySSL, ProxyTLV, ProxyTLVType, build_tlvs, parse_tlvs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["SIGNATURE_V2", "build_v2", "parse_v2"]
 
@@ -101,19 +104,22 @@ def _unix_address(sun_path: bytes) -> Address:
 
 def _check(header: bytes, position: int, tlvs: tuple[ProxyTLV, ...]) -> None:
     """Check what the TLVs that we know may hold; ``position`` is that of the first."""
-    checksums = 0
+    checksums = _checksums(tlvs)
+    if checksums > 1:
+        raise ProxyProtocolError(f"{checksums} checksums: expected one")
     for tlv in tlvs:
         value = position + _TLV_HEAD
         position = value + len(tlv.value)
         if tlv.type == ProxyTLVType.CRC32C:
-            checksums += 1
             _check_checksum(header, value, tlv.value)
         elif tlv.type == ProxyTLVType.UNIQUE_ID and len(tlv.value) > _MAX_UNIQUE_ID:
             raise ProxyProtocolError(f"a unique id of {len(tlv.value)} bytes: at most {_MAX_UNIQUE_ID} are allowed")
         elif tlv.type == ProxyTLVType.SSL:
             ProxySSL.parse(tlv.value)
-    if checksums > 1:
-        raise ProxyProtocolError(f"{checksums} checksums: expected one")
+
+
+def _checksums(tlvs: Iterable[ProxyTLV]) -> int:
+    return sum(tlv.type == ProxyTLVType.CRC32C for tlv in tlvs)
 
 
 def _check_checksum(header: bytes, position: int, value: bytes) -> None:
@@ -128,7 +134,10 @@ def _check_checksum(header: bytes, position: int, value: bytes) -> None:
 def build_v2(header: ProxyHeader, *, checksum: bool) -> bytes:
     """Build the header; a CRC32C among its TLVs is filled in, and ``checksum`` adds one."""
     tlvs = [ProxyTLV(tlv.type, _NO_CHECKSUM) if tlv.type == ProxyTLVType.CRC32C else tlv for tlv in header.tlvs]
-    if checksum and not any(tlv.type == ProxyTLVType.CRC32C for tlv in tlvs):
+    checksums = _checksums(tlvs)
+    if checksums > 1:
+        raise ValueError(f"{checksums} checksums among the TLVs: expected one")
+    if checksum and not checksums:
         tlvs.append(ProxyTLV(ProxyTLVType.CRC32C, _NO_CHECKSUM))
     family_type, block = _block(header)
     length = len(block) + len(build_tlvs(tlvs))

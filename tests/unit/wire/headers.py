@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hypothesis import strategies as st
 
@@ -11,8 +11,6 @@ import aionet
 from aionet import ProxyHeader, ProxySSL, ProxyTLV, ProxyTLVType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hypothesis.strategies import SearchStrategy
 
 __all__ = ["headers_v1", "headers_v2", "tlvs"]
@@ -20,7 +18,7 @@ __all__ = ["headers_v1", "headers_v2", "tlvs"]
 _ports: Final = st.integers(0, 65535)
 
 
-def _inet(version: int) -> SearchStrategy[aionet.Address]:
+def _inet(version: Literal[4, 6]) -> SearchStrategy[aionet.Address]:
     return st.builds(aionet.InetAddress, st.ip_addresses(v=version).map(str), _ports)
 
 
@@ -45,9 +43,8 @@ _ssl_tlvs: Final = st.builds(
 tlvs: Final = st.lists(st.one_of(_plain_tlvs, _ssl_tlvs), max_size=6).map(tuple)
 
 
-def _header(pair: tuple[aionet.Address | None, aionet.Address | None], **fields: object) -> ProxyHeader:
-    make: Callable[..., ProxyHeader] = ProxyHeader
-    return make(source=pair[0], destination=pair[1], **fields)
+def _header(pair: tuple[aionet.Address | None, aionet.Address | None], **fields: Any) -> ProxyHeader:
+    return ProxyHeader(source=pair[0], destination=pair[1], **fields)
 
 
 def _pairs(*addresses: SearchStrategy[aionet.Address]) -> SearchStrategy[tuple[aionet.Address, aionet.Address]]:

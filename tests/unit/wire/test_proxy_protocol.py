@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -129,7 +129,7 @@ def test_what_is_no_header_is_refused_with_the_first_byte_that_shows_it(data: by
         ({"version": 1, "source": UnixAddress("/a"), "destination": UnixAddress("/b")}, "expected an InetAddress"),
     ],
 )
-def test_a_header_that_cannot_be_is_refused_when_it_is_made(fields: dict[str, object], wrong: str) -> None:
+def test_a_header_that_cannot_be_is_refused_when_it_is_made(fields: dict[str, Any], wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         attrs.evolve(EXAMPLE, **fields)
 

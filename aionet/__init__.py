@@ -19,6 +19,7 @@ from aionet.errors import (
     MissingExtraError,
     OptionError,
     ProtocolError,
+    ProxyProtocolError,
     ResolveError,
     StreamBrokenPipeError,
     StreamResetError,
@@ -31,6 +32,7 @@ from aionet.stream.connect import connect
 from aionet.stream.framed import Framed
 from aionet.stream.listen import Listener, listen
 from aionet.stream.pipeline import Pipeline
+from aionet.stream.relayed import proxy_header_for
 from aionet.stream.stream import Stream, StreamStatistics
 from aionet.system.loops import available_loops, current_loop_name, loop_factory, run
 from aionet.system.resolver import Resolver, resolve, reverse
@@ -45,6 +47,15 @@ from aionet.wire.cobs import COBS
 from aionet.wire.framing import NEED_MORE, Framer, NeedMore
 from aionet.wire.lengths import FixedSize, LengthPrefixed, Netstrings, VarintPrefixed
 from aionet.wire.lines import Delimited, Lines
+from aionet.wire.proxy_header import ProxyHeader
+from aionet.wire.proxy_protocol import (
+    ProxiedDatagram,
+    build_proxy_header,
+    parse_proxy_header,
+    split_proxied_datagram,
+)
+from aionet.wire.proxy_tlv import ProxySSL, ProxyTLV, ProxyTLVType
+from aionet.wire.proxy_trust import ProxyProtocol
 
 __all__ = [
     "COBS",
@@ -86,6 +97,13 @@ __all__ = [
     "Pipeline",
     "Protocol",
     "ProtocolError",
+    "ProxiedDatagram",
+    "ProxyHeader",
+    "ProxyProtocol",
+    "ProxyProtocolError",
+    "ProxySSL",
+    "ProxyTLV",
+    "ProxyTLVType",
     "ReceiveBuffer",
     "RefusedOption",
     "ResolveError",
@@ -104,6 +122,7 @@ __all__ = [
     "UnixAddress",
     "VarintPrefixed",
     "available_loops",
+    "build_proxy_header",
     "connect",
     "create_connection",
     "create_server",
@@ -111,8 +130,11 @@ __all__ = [
     "from_sockaddr",
     "listen",
     "loop_factory",
+    "parse_proxy_header",
+    "proxy_header_for",
     "resolve",
     "reverse",
     "run",
     "serve",
+    "split_proxied_datagram",
 ]

@@ -18,8 +18,9 @@ Whose fault it is shows in the class; the standard type that users already catch
     │   └── StreamTimeoutError   TimeoutError
     ├── ProtocolError                                    the peer's bytes
     │   ├── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
-    │   └── FrameError
-    │       └── MessageError
+    │   ├── FrameError
+    │   │   └── MessageError
+    │   └── ProxyProtocolError   ValueError
     ├── AddressError             ValueError              an address or endpoint that cannot be
     ├── OptionError              ValueError              an option out of range
     └── MissingExtraError        ImportError             a library that an extra installs
@@ -57,6 +58,7 @@ __all__ = [
     "MissingExtraError",
     "OptionError",
     "ProtocolError",
+    "ProxyProtocolError",
     "ResolveError",
     "StreamBrokenPipeError",
     "StreamResetError",
@@ -197,6 +199,10 @@ class MessageError(FrameError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.content)
+
+
+class ProxyProtocolError(ProtocolError, ValueError):
+    """What should be a PROXY protocol header is none, or a bad one."""
 
 
 class AddressError(AionetError, ValueError):

@@ -5,6 +5,11 @@
 
 The target may be a Unix socket (unix:/run/app.sock), and --unix listens on one. Each half ends on its own: a client
 that sends everything, shuts down and then reads the reply gets all of it.
+
+With --send-proxy the target is told who the client is, by the PROXY protocol; with --accept-proxy the relay stands
+behind a proxy of its own, which tells it.
+
+    python examples/proxy.py --accept-proxy 127.0.0.0/8 --send-proxy v2 tcp://127.0.0.1:9000
 """
 
 import argparse
@@ -24,12 +29,13 @@ async def pump(source: aionet.Stream, sink: aionet.Stream) -> None:
     await sink.send_eof()
 
 
-async def relay(client: aionet.Stream, target: aionet.Endpoint) -> None:
+async def relay(client: aionet.Stream, target: aionet.Endpoint, proxy_version: int | None) -> None:
     """Relay both directions until both have ended; what breaks on one side breaks the other.
 
     Where the target cannot be reached, ConnectError leaves this handler: the server logs it and resets the client.
     """
-    async with aionet.connect(target) as upstream:
+    header = None if proxy_version is None else aionet.proxy_header_for(client, proxy_version)
+    async with aionet.connect(target, proxy_header=header) as upstream:
         try:
             async with asyncio.TaskGroup() as directions:  # the first to fail cancels the other
                 directions.create_task(pump(client, upstream))
@@ -40,9 +46,14 @@ async def relay(client: aionet.Stream, target: aionet.Endpoint) -> None:
             upstream.abort()
 
 
-async def main(endpoint: aionet.Endpoint, target: aionet.Endpoint) -> None:
+async def main(
+    endpoint: aionet.Endpoint,
+    target: aionet.Endpoint,
+    proxy_version: int | None,
+    proxy: aionet.ProxyProtocol | None,
+) -> None:
     """Serve until a signal."""
-    async with aionet.serve(endpoint, lambda client: relay(client, target)) as server:
+    async with aionet.serve(endpoint, lambda client: relay(client, target, proxy_version), proxy=proxy) as server:
         print("listening on", *server.addresses, flush=True)
         await server.serve_forever()
 
@@ -53,7 +64,16 @@ if __name__ == "__main__":
     parser.add_argument("--host", default="127.0.0.1", help="address or name to listen on (default: %(default)s)")
     parser.add_argument("--port", default=8080, type=int, help="0 for a free one (default: %(default)s)")
     parser.add_argument("--unix", metavar="PATH", help="listen on this Unix socket instead; @NAME is an abstract one")
+    parser.add_argument("--send-proxy", choices=("v1", "v2"), help="begin with a PROXY protocol header to the target")
+    parser.add_argument(
+        "--accept-proxy",
+        metavar="NETWORK",
+        action="append",
+        help="expect a PROXY protocol header, from this network only; unix: is for --unix; may be repeated",
+    )
     parser.add_argument("--loop", default="auto", choices=("auto", "asyncio", "uvloop"))
     args = parser.parse_args()
     endpoint = aionet.Endpoint("unix", path=args.unix) if args.unix else aionet.Endpoint("tcp", args.host, args.port)
-    aionet.run(main(endpoint, args.target), loop=args.loop)
+    version = int(args.send_proxy[1:]) if args.send_proxy else None
+    accepts = aionet.ProxyProtocol(mode="either", trusted=args.accept_proxy) if args.accept_proxy else None
+    aionet.run(main(endpoint, args.target, version, accepts), loop=args.loop)

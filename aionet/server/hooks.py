@@ -32,7 +32,9 @@ class ServerStatistics:
     """What a server has done so far: counts of connections, but for ``accept_rests``.
 
     ``active`` of them are open now; the handlers of ``handler_errors`` raised; ``aborted`` were cut off by a drain or a
-    close. ``accept_rests`` counts how often the system was out of descriptors or memory and accepting rested.
+    close. ``accept_rests`` counts how often the system was out of descriptors or memory and accepting rested. With the
+    PROXY protocol, ``refused_proxies`` came from no trusted network, and the headers of ``refused_headers`` were bad,
+    late or cut off: neither is in ``accepted``, and no hook heard of them.
     """
 
     accepted: int
@@ -41,3 +43,5 @@ class ServerStatistics:
     aborted: int
     accept_rests: int
     max_connections: int
+    refused_proxies: int = 0
+    refused_headers: int = 0

@@ -17,6 +17,7 @@ from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.server.admission import default_max_connections
 from aionet.server.connections import Connections, logger
 from aionet.server.hooks import Hooks, ServerStatistics
+from aionet.server.proxied import ProxiedArrivals
 from aionet.server.signals import handled
 from aionet.stream.connect import open_stream
 from aionet.stream.listen import open_listening, parse_endpoints
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from aionet.system.resolver import Resolver
     from aionet.system.sockopts import RefusedOption
     from aionet.system.types import SockAddr
+    from aionet.wire.proxy_header import ProxyHeader
+    from aionet.wire.proxy_trust import ProxyProtocol
 
 __all__ = ["DrainResult", "Server", "ServerState", "serve"]
 
@@ -67,13 +70,15 @@ def serve(
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
     hooks: Hooks | None = None,
+    proxy: ProxyProtocol | None = None,
     resolver: Resolver = resolve,
 ) -> Opening[Server]:
     """Serve ``"tcp://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``, or several of them.
 
     Either ``server = await serve(...)`` or ``async with serve(...) as server``, which closes it. ``handler(stream)``
     runs in a task for each connection; when it returns, its stream is closed gracefully; when it raises, that is logged
-    and the stream aborted. Port 0 is one free port for all addresses of its endpoint.
+    and the stream aborted. Port 0 is one free port for all addresses of its endpoint. With ``proxy``, each connection
+    begins with a PROXY protocol header, from a trusted network; ``stream.peer`` is the client that it names.
 
     Raises:
         ListenError: an address is taken or not allowed.
@@ -87,7 +92,9 @@ def serve(
     async def open_server() -> Server:
         listening = await open_listening(parsed, chosen, resolver)
         try:
-            return Server(listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks())
+            return Server(
+                listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks(), proxy
+            )
         except BaseException:
             for each in listening:
                 each.close()
@@ -107,6 +114,7 @@ class Server:
         timeouts: Timeouts,
         limits: Limits,
         hooks: Hooks,
+        proxy: ProxyProtocol | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listening = listening
@@ -118,6 +126,9 @@ class Server:
         self._closed = asyncio.Event()
         self._state = ServerState.SERVING
         self._connections = Connections(self._loop, handler, hooks, self._connection_ended)
+        self._arrivals = (
+            None if proxy is None else ProxiedArrivals(self._loop, proxy, self._admit, self._connection_ended)
+        )
         self._acceptors = [Acceptor(self._loop, each.sock, self._accepted) for each in listening]
         for acceptor in self._acceptors:
             acceptor.start()
@@ -155,20 +166,35 @@ class Server:
             aborted=self._connections.aborted,
             accept_rests=sum(acceptor.rests for acceptor in self._acceptors),
             max_connections=self._max_connections,
+            refused_proxies=self._arrivals.refused_proxies if self._arrivals is not None else 0,
+            refused_headers=self._arrivals.refused_headers if self._arrivals is not None else 0,
         )
 
     def _accepted(self, sock: socket.socket, peer: SockAddr) -> None:
         prepare_accepted(sock, self._options)
-        stream = open_stream(self._loop, sock, peer, self._timeouts, self._limits, self._draining)
-        self._connections.start(stream)
-        if len(self._connections) >= self._max_connections:
+        if self._arrivals is None:
+            self._admit(sock, peer)
+        else:
+            self._arrivals.start(sock, peer)
+        if not self._has_room():
             for acceptor in self._acceptors:
                 acceptor.pause()
+
+    def _admit(self, sock: socket.socket, peer: SockAddr, proxy: ProxyHeader | None = None) -> None:
+        # What is on the socket is the client's from its first byte: a header has been taken off it.
+        stream = open_stream(self._loop, sock, peer, self._timeouts, self._limits, self._draining, proxy)
+        self._connections.start(stream)
+
+    def _has_room(self) -> bool:
+        return len(self._connections) + self._arriving() < self._max_connections
+
+    def _arriving(self) -> int:
+        return 0 if self._arrivals is None else len(self._arrivals)
 
     def _connection_ended(self) -> None:
         if self._state is not ServerState.SERVING:
             self._close_if_empty()
-        elif len(self._connections) < self._max_connections:
+        elif self._has_room():
             for acceptor in self._acceptors:
                 acceptor.start()
 
@@ -182,7 +208,7 @@ class Server:
 
         def on_signal() -> None:
             if drains:
-                self._connections.abort()
+                self._abort()
             else:
                 drains.append(self._loop.create_task(self.drain()))
 
@@ -197,14 +223,19 @@ class Server:
         """
         if self._state is ServerState.SERVING:
             for acceptor in self._acceptors:
-                acceptor.accept_waiting(lambda: len(self._connections) < self._max_connections)
+                acceptor.accept_waiting(self._has_room)
         self._stop_listening()
-        others, before = self._connections.others(), self._connections.aborted
+        timeout = self._timeouts.drain if deadline is None else deadline
+        until = None if timeout is None else self._loop.time() + timeout
+        others, before = set(self._connections.others()), self._connections.aborted
         try:
+            if self._arrivals is not None:
+                await self._arrivals.finish(timeout)
+                others.update(self._connections.others())
             if others:
-                await asyncio.wait(others, timeout=self._timeouts.drain if deadline is None else deadline)
+                await asyncio.wait(others, timeout=None if until is None else max(0, until - self._loop.time()))
         finally:
-            self._connections.abort()
+            self._abort()
         await self._others_ended()
         aborted = self._connections.aborted - before
         return DrainResult(finished=len(others) - aborted, aborted=aborted)
@@ -215,8 +246,13 @@ class Server:
         Cancelled: it is closed all the same. From inside a handler its own connection is left out, as in ``drain``.
         """
         self._stop_listening()
-        self._connections.abort()
+        self._abort()
         await self._others_ended()
+
+    def _abort(self) -> None:
+        if self._arrivals is not None:
+            self._arrivals.abort()
+        self._connections.abort()
 
     def _stop_listening(self) -> None:
         for acceptor in self._acceptors:
@@ -230,7 +266,7 @@ class Server:
 
     def _close_if_empty(self) -> None:
         # Not where drain and aclose end: they may be cancelled, and whoever waits for the server is to be told.
-        if not self._connections:
+        if not self._connections and not self._arriving():
             self._closed_now()
 
     def _closed_now(self) -> None:

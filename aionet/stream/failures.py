@@ -25,9 +25,12 @@ __all__ = ["broken", "ends", "failure_of", "too_late"]
 
 
 def ends(transport: StreamTransport, arrow: str) -> str:
-    """Name both ends of a connection, ours first."""
-    family = transport.family
-    return f"{_name(family, transport.local_sockaddr)} {arrow} {_name(family, transport.peer_sockaddr)}"
+    """Name both ends of a connection, ours first; where a proxy stands between them, the client and the proxy."""
+    family, proxy = transport.family, transport.proxy
+    peer = _name(family, transport.peer_sockaddr)
+    if proxy is not None and proxy.source is not None:
+        peer = f"{proxy.source} via {peer}"
+    return f"{_name(family, transport.local_sockaddr)} {arrow} {peer}"
 
 
 def _name(family: int, sockaddr: SockAddr | None) -> str:

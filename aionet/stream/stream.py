@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
     from aionet.wire.framing import Framer
+    from aionet.wire.proxy_header import ProxyHeader
 
 __all__ = ["Stream", "StreamStatistics"]
 
@@ -119,12 +120,15 @@ class Stream(SendingStream):
 
     @property
     def peer(self) -> Address:
-        """The other end's address.
+        """The other end's address; behind a proxy, that of the client which its PROXY protocol header names.
 
         Raises:
             BrokenStreamError: the connection broke before the system was asked, and now it no longer says.
 
         """
+        proxy = self._transport.proxy
+        if proxy is not None and proxy.source is not None:
+            return proxy.source
         return self._address("peer", self._transport.peer_sockaddr)
 
     @property
@@ -136,6 +140,11 @@ class Stream(SendingStream):
         if sockaddr is None:
             raise BrokenStreamError(errno.ENOTCONN, f"{which} on {self._ends('<->')}: the system no longer says")
         return from_sockaddr(self._transport.family, sockaddr)
+
+    @property
+    def proxy(self) -> ProxyHeader | None:
+        """The PROXY protocol header that came first, or None; the proxy itself is ``get_extra_info("peername")``."""
+        return self._transport.proxy
 
     @property
     def draining(self) -> asyncio.Event:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aionet.system.resolver import Resolver
     from aionet.system.types import SockAddr
 
-__all__ = ["begin_to_connect", "connect_first", "connect_one", "connect_to"]
+__all__ = ["begin_to_connect", "connect_first", "connect_one", "connect_to", "writable"]
 
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
 # A Unix socket whose backlog is full answers EAGAIN, and nothing tells when there is room: ask again, ever less often.
@@ -171,7 +171,7 @@ async def begin_to_connect(sock: socket.socket, sockaddr: SockAddr) -> int:
 async def _connect(sock: socket.socket, address: Address) -> None:
     error = await begin_to_connect(sock, address.sockaddr)
     if error in _IN_PROGRESS:
-        await _writable(sock)
+        await writable(sock)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
@@ -187,7 +187,8 @@ def _met_itself(sock: socket.socket) -> bool:
         return False
 
 
-async def _writable(sock: socket.socket) -> None:
+async def writable(sock: socket.socket) -> None:
+    """Wait until the socket can be written to, or has failed."""
     loop = asyncio.get_running_loop()
     poller = poller_of(loop)
     connected = Wakeup(loop)

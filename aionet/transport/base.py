@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from aionet.system.types import SockAddr
+    from aionet.wire.proxy_header import ProxyHeader
 
 __all__ = ["SocketTransport"]
 
@@ -55,6 +56,7 @@ class SocketTransport(asyncio.Transport):
         "_state",
         "_writing",
         "_wrote",
+        "proxy",
     )
 
     def __init__(
@@ -80,6 +82,7 @@ class SocketTransport(asyncio.Transport):
         self._protocol = protocol
         self._reading = False  # watched for readability
         self._writing = False  # watched for writability
+        self.proxy: ProxyHeader | None = None  # the header that came in front of the first byte
         self._wrote = False  # something was sent since the loop last came round, as far as we know
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import aionet
 from tests.programs import PATIENCE, Program, every_loop, receive_all, running
 
 CHUNK = bytes(65536)
@@ -124,3 +125,56 @@ def test_two_clients_do_not_hold_each_other_up(loop: str, target: socket.socket)
         send_until_blocked(blocked)
         exchange(proxy)
         upstream.close()
+
+
+def first_of(upstream: socket.socket, count: int) -> bytes:
+    received = b""
+    while len(received) < count:
+        received += upstream.recv(count - len(received))
+    return received
+
+
+@every_loop
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_target_is_told_who_the_client_is(loop: str, version: int, target: socket.socket) -> None:
+    with (
+        running("proxy.py", "--send-proxy", f"v{version}", address(target), loop=loop) as proxy,
+        proxy.connect() as client,
+        accept(target) as upstream,
+    ):
+        client.sendall(b"hello")
+        header = aionet.build_proxy_header(
+            aionet.ProxyHeader(
+                version=version,
+                source=aionet.InetAddress(*client.getsockname()),
+                destination=aionet.InetAddress(proxy.host, proxy.port),
+            )
+        )
+        assert first_of(upstream, len(header) + 5) == header + b"hello"
+
+
+@every_loop
+def test_what_a_trusted_proxy_says_of_the_client_is_passed_on(loop: str, target: socket.socket) -> None:
+    line = b"PROXY TCP4 192.0.2.1 192.0.2.11 56324 443\r\n"
+    options = ("--accept-proxy", "127.0.0.0/8", "--send-proxy", "v1")
+    with (
+        running("proxy.py", *options, address(target), loop=loop) as proxy,
+        proxy.connect() as client,
+    ):
+        client.sendall(line + b"hello")
+        with accept(target) as upstream:
+            assert first_of(upstream, len(line) + 5) == line + b"hello"
+
+
+@every_loop
+def test_who_is_not_trusted_or_brings_no_header_is_refused(loop: str, target: socket.socket) -> None:
+    for network, complaint in ("192.0.2.0/24", "no trusted proxy"), ("127.0.0.1", "not a PROXY header"):
+        complains = rf"connection refused: PROXY header on [\d.:]+ <- 127\.0\.0\.1:\d+: .*{complaint}.*\n"
+        options = ("--accept-proxy", network)
+        with (
+            running("proxy.py", *options, address(target), loop=loop, complains=complains) as proxy,
+            pytest.raises((ConnectionResetError, BrokenPipeError)),
+            proxy.connect() as client,
+        ):
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            client.recv(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +161,7 @@ async def test_a_backlog_beyond_the_systems_cap_is_reported_with_the_cap(kind: s
 
 async def test_what_a_unix_socket_does_not_have_is_reported() -> None:
     options = aionet.SocketOptions(reuse_port=True, keepalive=True)
-    async with aionet.listen("unix:@aionet-test-refused", options=options) as listener:
+    async with aionet.listen(f"unix:@aionet-test-refused-{os.getpid()}", options=options) as listener:
         assert {refused.name for refused in listener.refused_options} == {"reuse_port", "keepalive"}
 
 

@@ -1,6 +1,6 @@
 """aionet: networking for asyncio. Streams, servers and sockets, one contract on every event loop."""
 
-from aionet.address import Address, Endpoint, InetAddress, UnixAddress, from_sockaddr
+from aionet.address import Address, Endpoint, EndpointLike, InetAddress, UnixAddress, from_sockaddr
 from aionet.errors import (
     AddressError,
     AionetError,
@@ -30,6 +30,7 @@ from aionet.server.server import DrainResult, Server, ServerState, serve
 from aionet.stream.connect import connect
 from aionet.stream.framed import Framed
 from aionet.stream.listen import Listener, listen
+from aionet.stream.opening import Opening
 from aionet.stream.pipeline import Pipeline
 from aionet.stream.stream import Stream, StreamStatistics
 from aionet.system.loops import available_loops, current_loop_name, loop_factory, run
@@ -38,6 +39,7 @@ from aionet.system.sockets import AsyncSocket
 from aionet.system.sockopts import RefusedOption
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
+from aionet.transport.server import TransportServer
 from aionet.transport.stream import StreamTransport
 from aionet.wire.buffer import ReceiveBuffer
 from aionet.wire.chunked import Chunked
@@ -64,6 +66,7 @@ __all__ = [
     "Delimited",
     "DrainResult",
     "Endpoint",
+    "EndpointLike",
     "FixedSize",
     "FrameError",
     "FrameTooLargeError",
@@ -82,6 +85,7 @@ __all__ = [
     "MissingExtraError",
     "NeedMore",
     "Netstrings",
+    "Opening",
     "OptionError",
     "Pipeline",
     "Protocol",
@@ -101,6 +105,7 @@ __all__ = [
     "StreamTimeoutError",
     "StreamTransport",
     "Timeouts",
+    "TransportServer",
     "UnixAddress",
     "VarintPrefixed",
     "available_loops",

@@ -27,7 +27,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is there so far out of all collections to come: many tests collect, and walked through it each time."""
+    """Leave what there is so far out of the collections to come: many tests collect, and would walk through it."""
     gc.collect()
     gc.freeze()
 

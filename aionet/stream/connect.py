@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from aionet.address import EndpointLike
     from aionet.system.resolver import Resolver
+    from aionet.system.sockopts import RefusedOption
     from aionet.system.types import SockAddr
 
 __all__ = ["connect", "open_stream"]
@@ -64,13 +65,15 @@ async def _connect(
     limits: Limits,
     resolver: Resolver,
 ) -> Stream:
-    sock = await connect_to(endpoint, local=local, options=options, timeouts=timeouts, resolver=resolver)
+    connected = await connect_to(endpoint, local=local, options=options, timeouts=timeouts, resolver=resolver)
     try:
-        peer = sock.getpeername()  # now: after a reset the system no longer says, and errors have to
+        peer = connected.sock.getpeername()  # now: after a reset the system no longer says, and errors have to
     except OSError:
         peer = None
     try:
-        return open_stream(asyncio.get_running_loop(), sock, peer, timeouts, limits)
+        return open_stream(
+            asyncio.get_running_loop(), connected.sock, peer, timeouts, limits, refused=connected.refused
+        )
     except OSError as exc:
         raise ConnectError(exc.errno or errno.EMFILE, f"connect to {endpoint}: {exc.strerror}") from exc
 
@@ -82,6 +85,7 @@ def open_stream(
     timeouts: Timeouts,
     limits: Limits,
     draining: asyncio.Event | None = None,
+    refused: tuple[RefusedOption, ...] = (),
 ) -> Stream:
     """Make a stream of a connected, non-blocking socket, which it owns from then on.
 
@@ -96,4 +100,4 @@ def open_stream(
         transport.abort()
         raise
     watch(loop, transport, protocol, timeouts)
-    return Stream(transport, protocol, draining=draining, message_timeout=timeouts.message)
+    return Stream(transport, protocol, draining=draining, message_timeout=timeouts.message, refused=refused)

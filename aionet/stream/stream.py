@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from aionet.address import Address
     from aionet.stream.protocol import StreamProtocol
+    from aionet.system.sockopts import RefusedOption
     from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
     from aionet.wire.framing import Framer
@@ -52,7 +53,7 @@ class Stream(SendingStream):
     ``async with stream`` closes at the end of the block.
     """
 
-    __slots__ = ("_draining", "_opened")
+    __slots__ = ("_draining", "_opened", "_refused")
 
     def __init__(
         self,
@@ -61,9 +62,11 @@ class Stream(SendingStream):
         *,
         draining: asyncio.Event | None = None,
         message_timeout: float | None = None,
+        refused: tuple[RefusedOption, ...] = (),
     ) -> None:
         super().__init__(transport, protocol, message_timeout)
         self._draining = draining
+        self._refused = refused
         # Walking the stack costs more than the rest of a connection: only where somebody looks for mistakes.
         self._opened = "".join(traceback.format_stack(limit=12)[:-1]) if sys.flags.dev_mode else ""
 
@@ -136,6 +139,11 @@ class Stream(SendingStream):
         if sockaddr is None:
             raise BrokenStreamError(errno.ENOTCONN, f"{which} on {self._ends('<->')}: the system no longer says")
         return from_sockaddr(self._transport.family, sockaddr)
+
+    @property
+    def refused_options(self) -> tuple[RefusedOption, ...]:
+        """What the system refused or capped of ``connect``'s options; an accepted stream's are its listener's."""
+        return self._refused
 
     @property
     def draining(self) -> asyncio.Event:

@@ -165,6 +165,20 @@ async def test_what_a_unix_socket_does_not_have_is_reported() -> None:
         assert {refused.name for refused in listener.refused_options} == {"reuse_port", "keepalive"}
 
 
+async def test_a_listener_that_is_passed_on_gets_the_options_that_do_not_come_too_late() -> None:
+    options = aionet.SocketOptions(keepalive=True, reuse_address=True, dual_stack=True)
+    with listening_socket("tcp") as passed:
+        address = passed.getsockname()
+        async with aionet.listen(f"fd://{passed.detach()}", options=options) as listener:
+            assert {each.name for each in listener.refused_options} == {"reuse_address", "dual_stack"}
+            with socket.create_connection(address):
+                stream = await listener.accept()
+                sock = stream.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                stream.abort()
+
+
 async def test_accepted_streams_have_the_options_of_the_listener() -> None:
     options = aionet.SocketOptions(nodelay=True, keepalive=True, keepalive_idle=77)
     async with aionet.listen("tcp://127.0.0.1:0", options=options) as listener:

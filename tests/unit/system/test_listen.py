@@ -144,6 +144,27 @@ async def test_nobody_can_listen_on_another_scheme(endpoint: str) -> None:
         await aionet.listen(endpoint)
 
 
+@pytest.mark.parametrize("opening", [aionet.listen, lambda endpoints: aionet.serve(endpoints, aionet.Stream.aclose)])
+@pytest.mark.parametrize("endpoints", [[], set()])
+def test_no_endpoint_at_all_is_refused(opening: Callable[[Any], object], endpoints: Any) -> None:
+    with pytest.raises(aionet.AddressError, match="expected at least one"):
+        opening(endpoints)
+
+
+async def test_several_endpoints_are_a_list_or_a_set_of_whatever_is_an_endpoint() -> None:
+    places: list[str] = ["tcp://127.0.0.1:0"]
+    addresses: set[aionet.InetAddress] = {aionet.InetAddress("127.0.0.1", 0)}
+    opening: aionet.Opening[aionet.Listener] = aionet.listen(places)
+    async with opening as one, aionet.listen(addresses) as other:
+        assert ports_of(one) != ports_of(other)
+
+
+async def test_a_handler_that_cannot_be_called_is_refused() -> None:
+    handler: Any = "echo"
+    with pytest.raises(TypeError, match="handler='echo': expected an async function"):
+        await aionet.serve("tcp://127.0.0.1:0", handler)
+
+
 # --- options ----------------------------------------------------------------------------------------------------------
 
 

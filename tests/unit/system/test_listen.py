@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aionet
 from tests.faults.peers import address_of, connected, listening_socket
+from tests.leaks import open_descriptors
+from tests.turns import turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,3 +261,21 @@ async def test_a_number_that_is_no_open_descriptor_is_an_error_that_names_it() -
     with pytest.raises(aionet.ListenError, match=f"listen on fd://{number}: Bad file descriptor") as caught:
         await aionet.listen(f"fd://{number}")
     assert caught.value.errno == errno.EBADF
+
+
+# --- accepting --------------------------------------------------------------------------------------------------------
+
+
+async def test_connections_that_nobody_accepts_wait_in_the_backlog_and_cost_no_descriptors() -> None:
+    async with aionet.listen("tcp://127.0.0.1:0") as listener:
+        address = listener.addresses[0].sockaddr[:2]
+        with ExitStack() as stack:
+            stack.enter_context(socket.create_connection(address))  # type: ignore[arg-type]
+            (await listener.accept()).abort()
+            before = len(open_descriptors())
+            for _ in range(10):
+                stack.enter_context(socket.create_connection(address))  # type: ignore[arg-type]
+            await turns()
+            assert len(open_descriptors()) <= before + 10 + 1  # one too many is accepted: the next accept's
+            for _ in range(10):
+                (await listener.accept()).abort()

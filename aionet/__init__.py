@@ -1,6 +1,6 @@
 """aionet: networking for asyncio. Streams, servers and sockets, one contract on every event loop."""
 
-from aionet.address import Address, Endpoint, InetAddress, UnixAddress, from_sockaddr
+from aionet.address import Address, Endpoint, EndpointLike, InetAddress, UnixAddress, from_sockaddr
 from aionet.errors import (
     AddressError,
     AionetError,
@@ -31,6 +31,7 @@ from aionet.server.server import DrainResult, Server, ServerState, serve
 from aionet.stream.connect import connect
 from aionet.stream.framed import Framed
 from aionet.stream.listen import Listener, listen
+from aionet.stream.opening import Opening
 from aionet.stream.pipeline import Pipeline
 from aionet.stream.relayed import proxy_header_for
 from aionet.stream.stream import Stream, StreamStatistics
@@ -40,6 +41,7 @@ from aionet.system.sockets import AsyncSocket
 from aionet.system.sockopts import RefusedOption
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
+from aionet.transport.server import TransportServer
 from aionet.transport.stream import StreamTransport
 from aionet.wire.buffer import ReceiveBuffer
 from aionet.wire.chunked import Chunked
@@ -75,6 +77,7 @@ __all__ = [
     "Delimited",
     "DrainResult",
     "Endpoint",
+    "EndpointLike",
     "FixedSize",
     "FrameError",
     "FrameTooLargeError",
@@ -93,6 +96,7 @@ __all__ = [
     "MissingExtraError",
     "NeedMore",
     "Netstrings",
+    "Opening",
     "OptionError",
     "Pipeline",
     "Protocol",
@@ -119,6 +123,7 @@ __all__ = [
     "StreamTimeoutError",
     "StreamTransport",
     "Timeouts",
+    "TransportServer",
     "UnixAddress",
     "VarintPrefixed",
     "available_loops",

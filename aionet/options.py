@@ -103,7 +103,7 @@ class SocketOptions:
     | ``linger`` | None | SO_LINGER in whole seconds, 0 to 32767; 0: closing resets the connection |
     | ``fast_open`` | False | TCP Fast Open (RFC 7413); a connect may then succeed before the peer has answered |
 
-    What the system refused or capped is no error: ``Server.refused_options`` and ``Listener.refused_options`` tell.
+    What the system refused or capped is no error: ``refused_options`` of Stream, Listener and Server tells.
 
     Raises OptionError for a value out of range, and for keepalive times while ``keepalive`` is off.
     Source: man 7 socket, man 7 tcp, man 7 ipv6, man 2 listen.

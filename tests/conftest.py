@@ -1,5 +1,6 @@
 """Every async test runs on every loop, and no test leaves anything behind."""
 
+import gc
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import hypothesis
@@ -8,7 +9,7 @@ import pytest_asyncio
 
 from aionet.system.loops import LoopFactory, available_loops, loop_factory
 from tests.hangs import cancelled_after, time_limit
-from tests.leaks import no_descriptors_left, nothing_left
+from tests.leaks import no_descriptors_left, no_settings_left, nothing_left
 from tests.tools import IN_CI
 
 LOOP_FACTORIES = {name: loop_factory(name) for name in ("asyncio", "uvloop") if IN_CI or name in available_loops()}
@@ -25,15 +26,22 @@ def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
     return LOOP_FACTORIES
 
 
+def pytest_collection_finish() -> None:
+    """Leave what there is so far out of the collections to come: many tests collect, and would walk through it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test after which more descriptors are open, or more tasks run, than before it."""
-    if pytest_asyncio.is_async_test(request.node):
-        request.getfixturevalue("leaves_nothing_on_its_loop")  # looks while that loop still runs
-        yield
-    else:
-        with no_descriptors_left():
+    """Fail a test after which more descriptors are open, or more tasks run, than before it, or the logger is set."""
+    with no_settings_left():
+        if pytest_asyncio.is_async_test(request.node):
+            request.getfixturevalue("leaves_nothing_on_its_loop")  # looks while that loop still runs
             yield
+        else:
+            with no_descriptors_left():
+                yield
 
 
 @pytest.fixture

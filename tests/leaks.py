@@ -1,10 +1,14 @@
-"""What a test must not leave behind: descriptors, registrations, running tasks, exceptions that only the loop saw."""
+"""What a test must not leave behind.
+
+Descriptors, registrations, running tasks, exceptions that only the loop saw, another setting of aionet's logger.
+"""
 
 import asyncio
 import gc
+import logging
+import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +25,9 @@ def open_descriptors() -> dict[int, str]:
     All but /dev/null: libuv keeps one in reserve for each loop, from that loop's first stream on.
     """
     descriptors: dict[int, str] = {}
-    for link in Path("/proc/self/fd").iterdir():
+    for fd in os.listdir("/proc/self/fd"):  # noqa: PTH208 - three times for each test: pathlib would take most of it
         try:
-            descriptors[int(link.name)] = str(link.readlink())
+            descriptors[int(fd)] = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - as above
         except FileNotFoundError:  # the descriptor through which the directory itself was read
             continue
     return {fd: target for fd, target in descriptors.items() if target != "/dev/null"}
@@ -33,6 +37,33 @@ def registrations() -> set[int]:
     """Return the descriptors that the running loop makes callbacks for, as far as aionet has asked it to."""
     poller = poller_of(asyncio.get_running_loop())
     return set(poller._callbacks) if isinstance(poller, EpollPoller) else set()
+
+
+def logger_settings() -> tuple[object, ...]:
+    """Return how the logger ``aionet`` is set: a later test that reads what is logged depends on it."""
+    logger = logging.getLogger("aionet")
+    return logger.level, logger.disabled, logger.propagate, tuple(logger.handlers)
+
+
+@contextmanager
+def logging_as_it_was() -> Generator[None]:
+    """Set the logger ``aionet`` back at the end of the body, whatever a program of a user did to it."""
+    logger = logging.getLogger("aionet")
+    level, disabled, propagate, handlers = logger.level, logger.disabled, logger.propagate, logger.handlers[:]
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.disabled, logger.propagate, logger.handlers[:] = disabled, propagate, handlers
+
+
+@contextmanager
+def no_settings_left() -> Generator[None]:
+    """Fail if the body leaves the logger ``aionet`` set another way."""
+    before = logger_settings()
+    yield
+    if (now := logger_settings()) != before:
+        pytest.fail(f"the test left the logger aionet changed: from {before} to {now}", pytrace=False)
 
 
 @contextmanager

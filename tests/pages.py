@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from tests.leaks import logging_as_it_was
+from tests.ports import free_port
 from tests.programs import PATIENCE
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Page:
     @classmethod
     def read(cls, path: Path) -> Page:
         """Read a page, with a free port for 8000."""
-        return cls(path, re.sub(r"\b8000\b", str(_free_port()), path.read_text()))
+        return cls(path, re.sub(r"\b8000\b", str(free_port()), path.read_text()))
 
     def languages(self) -> set[str]:
         """Return the languages of all its blocks."""
@@ -126,14 +128,15 @@ class Page:
     def _run_program(self, block: Block) -> str:
         # Blank lines before it: a traceback then names the page's line.
         code = compile("\n" * (block.line - 1) + block.code, str(self.path), "exec", dont_inherit=True)
-        with redirect_stdout(io.StringIO()) as printed:
+        with logging_as_it_was(), redirect_stdout(io.StringIO()) as printed:
             exec(code, {"__name__": "__main__"})  # noqa: S102 - the page is the project's own
         return printed.getvalue()
 
     def _run_session(self, block: Block) -> None:
         session = doctest.DocTestParser().get_doctest(block.code, {}, self.path.name, str(self.path), block.line - 1)
         said = io.StringIO()
-        failed = doctest.DocTestRunner(verbose=False).run(session, out=said.write).failed
+        with logging_as_it_was():
+            failed = doctest.DocTestRunner(verbose=False).run(session, out=said.write).failed
         assert not failed, said.getvalue()
 
     @contextmanager
@@ -170,10 +173,3 @@ def _come_and_go(line: str) -> None:
         client.shutdown(socket.SHUT_WR)
         while client.recv(65536):
             pass
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

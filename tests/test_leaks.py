@@ -1,13 +1,14 @@
 """The checks of the test suite itself: that they can fail."""
 
 import asyncio
+import logging
 import socket
 
 import pytest
 
 from aionet.system.poller import READABLE, poller_of
 from tests.conftest import LOOP_FACTORIES
-from tests.leaks import no_descriptors_left, nothing_left
+from tests.leaks import logging_as_it_was, no_descriptors_left, no_settings_left, nothing_left
 
 
 async def test_an_async_test_runs_on_the_loop_it_is_named_for(request: pytest.FixtureRequest) -> None:
@@ -64,3 +65,21 @@ def test_a_socket_left_open_fails_a_plain_test() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"descriptor \d+ -> socket"), no_descriptors_left():
         sockets.append(socket.socket())
     sockets.pop().close()
+
+
+def test_another_level_of_the_logger_fails_any_test() -> None:
+    with (
+        logging_as_it_was(),
+        pytest.raises(pytest.fail.Exception, match="left the logger aionet changed"),
+        no_settings_left(),
+    ):
+        logging.getLogger("aionet").setLevel(logging.CRITICAL)
+
+
+def test_what_a_program_does_to_the_logger_is_undone() -> None:
+    logger = logging.getLogger("aionet")
+    with no_settings_left(), logging_as_it_was():
+        logger.setLevel(logging.CRITICAL)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+        logger.disabled = True

@@ -28,7 +28,7 @@ from aionet.transport.acceptor import Acceptor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
     from types import TracebackType
 
     from aionet.address import Address, EndpointLike
@@ -63,7 +63,7 @@ class DrainResult:
 
 
 def serve(
-    endpoints: EndpointLike | list[EndpointLike],
+    endpoints: EndpointLike | Collection[EndpointLike],
     handler: Callable[[Stream], Awaitable[object]],
     *,
     options: SocketOptions | None = None,
@@ -84,8 +84,12 @@ def serve(
         ListenError: an address is taken or not allowed.
         ResolveError: a host has no address.
         AddressError: an endpoint cannot be understood, or not listened on.
+        TypeError: the handler is nothing that can be called.
 
     """
+    if not callable(handler):
+        message = f"serve: handler={handler!r}: expected an async function of a stream"
+        raise TypeError(message)
     parsed = parse_endpoints(endpoints)
     chosen = options or SocketOptions()
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from aionet.address import EndpointLike
     from aionet.system.resolver import Resolver
+    from aionet.system.sockopts import RefusedOption
     from aionet.system.types import SockAddr
     from aionet.wire.proxy_header import ProxyHeader
 
@@ -70,15 +71,17 @@ async def _connect(
     first: bytes,
     resolver: Resolver,
 ) -> Stream:
-    sock = await connect_to(endpoint, local=local, options=options, timeouts=timeouts, resolver=resolver)
+    connected = await connect_to(endpoint, local=local, options=options, timeouts=timeouts, resolver=resolver)
     try:
-        peer = sock.getpeername()  # now: after a reset the system no longer says, and errors have to
+        peer = connected.sock.getpeername()  # now: after a reset the system no longer says, and errors have to
     except OSError:
         peer = None
     if first:
-        await _send_first(endpoint, sock, first, timeouts)
+        await _send_first(endpoint, connected.sock, first, timeouts)
     try:
-        return open_stream(asyncio.get_running_loop(), sock, peer, timeouts, limits)
+        return open_stream(
+            asyncio.get_running_loop(), connected.sock, peer, timeouts, limits, refused=connected.refused
+        )
     except OSError as exc:
         raise ConnectError(exc.errno or errno.EMFILE, f"connect to {endpoint}: {exc.strerror}") from exc
 
@@ -109,6 +112,7 @@ def open_stream(
     limits: Limits,
     draining: asyncio.Event | None = None,
     proxy: ProxyHeader | None = None,
+    refused: tuple[RefusedOption, ...] = (),
 ) -> Stream:
     """Make a stream of a connected, non-blocking socket, which it owns from then on.
 
@@ -126,4 +130,4 @@ def open_stream(
         transport.abort()
         raise
     watch(loop, transport, protocol, timeouts)
-    return Stream(transport, protocol, draining=draining, message_timeout=timeouts.message)
+    return Stream(transport, protocol, draining=draining, message_timeout=timeouts.message, refused=refused)

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from aionet.address import Endpoint
-from aionet.errors import ClosedError
+from aionet.errors import AddressError, ClosedError
 from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.stream.connect import open_stream
 from aionet.stream.opening import Opening
@@ -19,7 +19,7 @@ from aionet.transport.acceptor import Acceptor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from types import TracebackType
 
     from aionet.address import Address, EndpointLike
@@ -32,7 +32,7 @@ __all__ = ["Listener", "listen", "open_listening"]
 
 
 async def open_listening(
-    endpoints: EndpointLike | Iterable[EndpointLike], options: SocketOptions, resolver: Resolver
+    endpoints: EndpointLike | Collection[EndpointLike], options: SocketOptions, resolver: Resolver
 ) -> list[ListeningSocket]:
     """Listen on each of one or several endpoints, or on none of them."""
     listening: list[ListeningSocket] = []
@@ -46,17 +46,20 @@ async def open_listening(
     return listening
 
 
-def parse_endpoints(endpoints: EndpointLike | Iterable[EndpointLike]) -> list[Endpoint]:
+def parse_endpoints(endpoints: EndpointLike | Collection[EndpointLike]) -> list[Endpoint]:
     """Parse one endpoint or several; a pair of host and port is one."""
     if isinstance(endpoints, list | set | frozenset):
-        several: Iterable[EndpointLike] = endpoints
+        if not endpoints:
+            message = f"bad endpoints {endpoints!r}: expected at least one"
+            raise AddressError(message)
+        several: Collection[EndpointLike] = endpoints
     else:
         several = [endpoints]  # type: ignore[list-item]
     return [Endpoint.parse(endpoint) for endpoint in several]
 
 
 def listen(
-    endpoints: EndpointLike | list[EndpointLike],
+    endpoints: EndpointLike | Collection[EndpointLike],
     *,
     options: SocketOptions | None = None,
     timeouts: Timeouts | None = None,

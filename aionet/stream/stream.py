@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from aionet.address import Address
     from aionet.stream.protocol import StreamProtocol
+    from aionet.system.sockopts import RefusedOption
     from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
     from aionet.wire.framing import Framer
@@ -53,7 +54,7 @@ class Stream(SendingStream):
     ``async with stream`` closes at the end of the block.
     """
 
-    __slots__ = ("_draining", "_opened")
+    __slots__ = ("_draining", "_opened", "_refused")
 
     def __init__(
         self,
@@ -62,9 +63,11 @@ class Stream(SendingStream):
         *,
         draining: asyncio.Event | None = None,
         message_timeout: float | None = None,
+        refused: tuple[RefusedOption, ...] = (),
     ) -> None:
         super().__init__(transport, protocol, message_timeout)
         self._draining = draining
+        self._refused = refused
         # Walking the stack costs more than the rest of a connection: only where somebody looks for mistakes.
         self._opened = "".join(traceback.format_stack(limit=12)[:-1]) if sys.flags.dev_mode else ""
 
@@ -145,6 +148,11 @@ class Stream(SendingStream):
     def proxy(self) -> ProxyHeader | None:
         """The PROXY protocol header that came first, or None; the proxy itself is ``get_extra_info("peername")``."""
         return self._transport.proxy
+
+    @property
+    def refused_options(self) -> tuple[RefusedOption, ...]:
+        """What the system refused or capped of ``connect``'s options; an accepted stream's are its listener's."""
+        return self._refused
 
     @property
     def draining(self) -> asyncio.Event:

@@ -12,11 +12,13 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from aionet.address import UnixAddress
 from aionet.errors import AddressError, ConnectError, ConnectTimeoutError
 from aionet.system.poller import WRITABLE, poller_of
 from aionet.system.resolver import resolve
-from aionet.system.sockopts import prepare_connecting
+from aionet.system.sockopts import RefusedOption, prepare_adopted, prepare_connecting
 from aionet.system.wakeup import Wakeup
 from aionet.wire.eyeballs import Schedule, interleave
 
@@ -28,12 +30,20 @@ if TYPE_CHECKING:
     from aionet.system.resolver import Resolver
     from aionet.system.types import SockAddr
 
-__all__ = ["begin_to_connect", "connect_first", "connect_one", "connect_to", "writable"]
+__all__ = ["ConnectedSocket", "begin_to_connect", "connect_first", "connect_one", "connect_to", "writable"]
 
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EINTR})
 # A Unix socket whose backlog is full answers EAGAIN, and nothing tells when there is room: ask again, ever less often.
 _FIRST_RETRY: Final = 0.001  # seconds
 _LAST_RETRY: Final = 0.05  # seconds
+
+
+@attrs.frozen
+class ConnectedSocket:
+    """A connected socket, which whoever gets it closes, and the options that the system refused."""
+
+    sock: socket.socket
+    refused: tuple[RefusedOption, ...] = ()
 
 
 async def connect_to(
@@ -43,7 +53,7 @@ async def connect_to(
     options: SocketOptions,
     timeouts: Timeouts,
     resolver: Resolver = resolve,
-) -> socket.socket:
+) -> ConnectedSocket:
     """Connect a stream socket to the first address of an endpoint that answers.
 
     Cancelled: every socket that was opened on the way is closed.
@@ -66,14 +76,14 @@ async def connect_to(
         async with timeout:
             if endpoint.scheme == "unix":
                 address = UnixAddress(endpoint.path or "")
-                sock = await connect_first([address], [], options, None, attempts)
+                connected = await connect_first([address], [], options, None, attempts)
             elif endpoint.scheme == "fd":
-                sock = _adopt(endpoint.fd or 0)
+                connected = _adopt(endpoint.fd or 0, options)
             elif endpoint.scheme == "tcp":
                 addresses = await resolver(endpoint.host, endpoint.port or 0, type=socket.SOCK_STREAM)
                 bound = [] if local is None else await _resolve_local(local, resolver)
                 delay = timeouts.happy_eyeballs_delay
-                sock = await connect_first(interleave(addresses), bound, options, delay, attempts)
+                connected = await connect_first(interleave(addresses), bound, options, delay, attempts)
             else:
                 message = f"connect to {endpoint}: expected tcp://host:port, unix:/path or fd://number"
                 raise AddressError(message)
@@ -81,9 +91,9 @@ async def connect_to(
         if timeouts.connect is None or not timeout.expired():  # the resolver's own
             raise
         raise ConnectTimeoutError.after(f"connect to {endpoint}", timeouts.connect, attempts) from None
-    if sock is None:
+    if connected is None:
         raise ConnectError.of(f"connect to {endpoint}", attempts)
-    return sock
+    return connected
 
 
 async def _resolve_local(local: Endpoint, resolver: Resolver) -> list[InetAddress]:
@@ -97,14 +107,14 @@ async def connect_first(
     options: SocketOptions,
     delay: float | None,
     attempts: list[tuple[Address, OSError]],
-) -> socket.socket | None:
+) -> ConnectedSocket | None:
     """Connect to the first of the addresses that answers, each tried ``delay`` seconds after the one before it.
 
     ``delay`` None tries each only when the one before it has failed. The failures are added to ``attempts``; None when
     all have failed.
     """
     schedule = Schedule(addresses)
-    running: dict[asyncio.Task[socket.socket], Address] = {}
+    running: dict[asyncio.Task[ConnectedSocket], Address] = {}
     starting = [schedule.next_attempt()]
     try:
         while True:
@@ -134,17 +144,17 @@ async def connect_first(
             task.add_done_callback(_close_connected)
 
 
-def _close_connected(task: asyncio.Task[socket.socket]) -> None:
+def _close_connected(task: asyncio.Task[ConnectedSocket]) -> None:
     if not task.cancelled() and task.exception() is None:
-        task.result().close()
+        task.result().sock.close()
 
 
-async def connect_one(address: Address, local: Sequence[InetAddress], options: SocketOptions) -> socket.socket:
+async def connect_one(address: Address, local: Sequence[InetAddress], options: SocketOptions) -> ConnectedSocket:
     """Connect a new socket to one address, from the local address of its family if any are given."""
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        prepare_connecting(sock, options)
+        refused = prepare_connecting(sock, options)
         if local:
             mine = next((mine for mine in local if mine.family == address.family), None)
             if mine is None:
@@ -154,7 +164,7 @@ async def connect_one(address: Address, local: Sequence[InetAddress], options: S
     except BaseException:
         sock.close()
         raise
-    return sock
+    return ConnectedSocket(sock, refused)
 
 
 async def begin_to_connect(sock: socket.socket, sockaddr: SockAddr) -> int:
@@ -199,7 +209,7 @@ async def writable(sock: socket.socket) -> None:
         poller.forget(sock.fileno())
 
 
-def _adopt(descriptor: int) -> socket.socket:
+def _adopt(descriptor: int, options: SocketOptions) -> ConnectedSocket:
     """Take over a connected socket that another program passed on."""
     try:
         sock = socket.socket(fileno=descriptor)
@@ -210,7 +220,7 @@ def _adopt(descriptor: int) -> socket.socket:
             raise OSError(errno.EPROTOTYPE, "not a stream socket")
         sock.getpeername()
         sock.setblocking(False)
+        return ConnectedSocket(sock, prepare_adopted(sock, options))
     except OSError as exc:
         sock.detach()  # it stays with whoever passed it
         raise ConnectError(exc.errno or errno.ENOTCONN, f"connect to fd://{descriptor}: {exc.strerror}") from exc
-    return sock

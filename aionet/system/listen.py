@@ -15,7 +15,7 @@ from aionet.address import InetAddress, UnixAddress, from_sockaddr
 from aionet.errors import AddressError, ListenError
 from aionet.system.resolver import resolve
 from aionet.system.socket_file import SocketFile, listen_at_path
-from aionet.system.sockopts import RefusedOption, prepare_listening
+from aionet.system.sockopts import RefusedOption, prepare_adopted, prepare_listening
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ async def listen_on(endpoint: Endpoint, options: SocketOptions, resolver: Resolv
     if endpoint.scheme == "unix":
         return [await _listen_unix(UnixAddress(endpoint.path or ""), options)]
     if endpoint.scheme == "fd":
-        return [_adopt(endpoint.fd or 0)]
+        return [_adopt(endpoint.fd or 0, options)]
     if endpoint.scheme != "tcp":
         message = f"listen on {endpoint}: expected tcp://host:port, unix:/path or fd://number"
         raise AddressError(message)
@@ -159,7 +159,7 @@ async def _listen_unix(address: UnixAddress, options: SocketOptions) -> Listenin
         raise
 
 
-def _adopt(descriptor: int) -> ListeningSocket:
+def _adopt(descriptor: int, options: SocketOptions) -> ListeningSocket:
     """Take over a listening socket that another program made, such as systemd. Its file is not ours to remove."""
     try:
         sock = socket.socket(fileno=descriptor)
@@ -169,7 +169,7 @@ def _adopt(descriptor: int) -> ListeningSocket:
         if sock.type != socket.SOCK_STREAM or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise OSError(errno.EINVAL, "not a listening stream socket")
         sock.setblocking(False)
-        return ListeningSocket(sock)
+        return ListeningSocket(sock, prepare_adopted(sock, options))
     except OSError as exc:
         sock.detach()  # it stays with whoever passed it
         raise _cannot_listen(f"fd://{descriptor}", exc) from exc

@@ -21,7 +21,7 @@ import attrs
 if TYPE_CHECKING:
     from aionet.options import SocketOptions
 
-__all__ = ["RefusedOption", "prepare_accepted", "prepare_connecting", "prepare_listening"]
+__all__ = ["RefusedOption", "prepare_accepted", "prepare_adopted", "prepare_connecting", "prepare_listening"]
 
 _LINUX = sys.platform == "linux"
 # The socket module names it since Python 3.12; linux/tcp.h always did.
@@ -31,6 +31,9 @@ _TCP_FASTOPEN_CONNECT = 30 if _LINUX else None
 _FAST_OPEN_QUEUE = 256
 # Bits of net.ipv4.tcp_fastopen, which holds for IPv6 too.
 _FAST_OPEN_CLIENT, _FAST_OPEN_SERVER = 1, 2
+# They decide what bind and connect do.
+_BEFORE_BIND = ("reuse_address", "reuse_port", "dual_stack", "fast_open")
+# nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
 _INET_ONLY = ("reuse_address", "reuse_port", "keepalive", "user_timeout", "dual_stack", "linger", "fast_open")
 
 
@@ -55,7 +58,7 @@ def prepare_listening(sock: socket.socket, options: SocketOptions) -> tuple[Refu
     """Set the options of a socket that will listen; call it before bind. Returns those that were refused."""
     setter = _Setter(sock)
     if sock.family == socket.AF_UNIX:
-        _refuse_inet_only(setter, options)
+        _refuse(setter, options, _INET_ONLY, "Unix sockets have no such option")
     else:
         setter.flag("reuse_address", _number("SO_REUSEADDR"), on=options.reuse_address is not False)
         setter.flag("reuse_port", _number("SO_REUSEPORT"), on=options.reuse_port)
@@ -74,12 +77,24 @@ def prepare_connecting(sock: socket.socket, options: SocketOptions) -> tuple[Ref
     """Set the options of a socket that will connect; call it before bind and connect. Returns those refused."""
     setter = _Setter(sock)
     if sock.family == socket.AF_UNIX:
-        _refuse_inet_only(setter, options)
+        _refuse(setter, options, _INET_ONLY, "Unix sockets have no such option")
     else:
         setter.flag("reuse_address", _number("SO_REUSEADDR"), on=options.reuse_address is True)
         setter.flag("reuse_port", _number("SO_REUSEPORT"), on=options.reuse_port)
         _set_tcp(setter, options)
         _set_fast_open(setter, options, _TCP_FASTOPEN_CONNECT, 1, _FAST_OPEN_CLIENT)
+    _set_buffers(setter, options)
+    return tuple(setter.refused)
+
+
+def prepare_adopted(sock: socket.socket, options: SocketOptions) -> tuple[RefusedOption, ...]:
+    """Set the options of a socket that another program has bound or connected. Returns those that were refused."""
+    setter = _Setter(sock)
+    if sock.family == socket.AF_UNIX:
+        _refuse(setter, options, _INET_ONLY, "Unix sockets have no such option")
+    else:
+        _refuse(setter, options, _BEFORE_BIND, "too late: the socket came bound")
+        _set_tcp(setter, options)
     _set_buffers(setter, options)
     return tuple(setter.refused)
 
@@ -138,12 +153,11 @@ def _check_backlog(setter: _Setter, requested: int) -> None:
         setter.refuse("backlog", requested, cap, "capped by net.core.somaxconn")
 
 
-def _refuse_inet_only(setter: _Setter, options: SocketOptions) -> None:
-    # nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
-    for name in _INET_ONLY:
+def _refuse(setter: _Setter, options: SocketOptions, names: tuple[str, ...], reason: str) -> None:
+    for name in names:
         value = getattr(options, name)
         if value is not None and value is not False:
-            setter.refuse(name, value, None, "Unix sockets have no such option")
+            setter.refuse(name, value, None, reason)
 
 
 def _number(*names: str) -> int | None:

@@ -124,9 +124,9 @@ async def _connect(
     ordered: list[Address], local: list[InetAddress], delay: float | None, *, all_errors: bool
 ) -> socket.socket:
     attempts: list[tuple[Address, OSError]] = []
-    sock = await connect_first(ordered, local, SocketOptions(), delay, attempts)
-    if sock is not None:
-        return sock
+    connected = await connect_first(ordered, local, SocketOptions(), delay, attempts)
+    if connected is not None:
+        return connected.sock
     if all_errors:
         group = "create_connection failed"
         raise ExceptionGroup(group, [error for _, error in attempts])

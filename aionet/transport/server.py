@@ -39,24 +39,25 @@ async def listening_sockets(
 
 
 class _ServedTransport(StreamTransport):
-    """A transport that its server knows for as long as it is connected."""
+    """A transport that says when it has ended."""
 
-    __slots__ = ("_server",)
+    __slots__ = ("_ended",)
 
     def __init__(
         self,
-        server: TransportServer,
+        loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         peer: SockAddr,
         protocol: asyncio.BaseProtocol,
         context: Context,
+        ended: Callable[[asyncio.Transport], None],
     ) -> None:
-        self._server = server
-        super().__init__(server.get_loop(), sock, protocol, peer=peer, context=context)
+        self._ended = ended
+        super().__init__(loop, sock, protocol, peer=peer, context=context)
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         super()._call_connection_lost(exc)
-        self._server.detach(self)
+        self._ended(self)
 
 
 class TransportServer(asyncio.AbstractServer):
@@ -111,7 +112,7 @@ class TransportServer(asyncio.AbstractServer):
         context = copy_context()  # its own: what one connection's protocol sets, the next one's does not see
         try:
             protocol = context.run(self._protocol_factory)
-            transport = _ServedTransport(self, sock, peer, protocol, context)
+            transport = _ServedTransport(self._loop, sock, peer, protocol, context, self._transport_ended)
         except Exception as exc:  # noqa: BLE001 - a factory's mistake ends its connection, not the server
             sock.close()
             self._loop.call_exception_handler({"message": "the protocol factory raised", "exception": exc})
@@ -119,8 +120,7 @@ class TransportServer(asyncio.AbstractServer):
         self._transports.add(transport)
         context.run(transport.start)
 
-    def detach(self, transport: asyncio.Transport) -> None:
-        """Forget a transport that has ended."""
+    def _transport_ended(self, transport: asyncio.Transport) -> None:
         self._transports.discard(transport)
         self._check_ended()
 

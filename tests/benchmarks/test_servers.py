@@ -14,7 +14,7 @@ from benchmarks.measure import BenchmarkError, Program, Workload, cores, measure
 
 pytestmark = pytest.mark.usefixtures("cc")
 
-SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.02)
+SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.05)
 STREAMS = Candidate("streams", "asyncio")
 ECHO = [one for one in every() if one.file != "aionet_framed"]  # which knows no bytes, only messages
 LINES = [Candidate("c"), *(one for one in every() if one.file in {"streams", "aionet_streams", "aionet_framed"})]

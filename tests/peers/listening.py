@@ -1,13 +1,13 @@
 """socat and ncat as servers: each in a process of its own, known to listen when the block begins."""
 
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from aionet import Endpoint
+from tests.ports import free_port
 from tests.programs import PATIENCE
 from tests.tools import require_tool
 
@@ -35,7 +35,7 @@ def ncat_sends(reply: Path, received: Path, unix: Path | None = None) -> Iterato
 
     The block must leave the client closed: ncat then ends by itself.
     """
-    endpoint = _unix(unix) if unix else Endpoint("tcp", "127.0.0.1", _free_port())
+    endpoint = _unix(unix) if unix else Endpoint("tcp", "127.0.0.1", free_port())
     place = ["-U", str(unix)] if unix else [str(endpoint.host), str(endpoint.port)]
     with (
         reply.open("rb") as stdin,
@@ -65,10 +65,3 @@ def _line_with(process: subprocess.Popen[str], words: str) -> str:
 
 def _unix(path: Path) -> Endpoint:
     return Endpoint("unix", path=str(path))
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

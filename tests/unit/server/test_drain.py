@@ -93,7 +93,10 @@ async def serving(kind: str = "tcp", **settings: object) -> AsyncGenerator[Scene
         scene = Scene(stack)
         async with aionet.serve(endpoint(kind), scene.handle, **settings) as server:  # type: ignore[arg-type]
             scene.server = server
-            yield scene
+            try:
+                yield scene
+            finally:
+                scene.finish.set()  # or the deaf one would hold up the end of the loop, and hide why a test failed
 
 
 async def test_handlers_that_finish_in_time_are_waited_for() -> None:

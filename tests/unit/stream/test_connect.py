@@ -323,3 +323,31 @@ async def test_small_writes_leave_at_once_unless_told_otherwise() -> None:
         async with aionet.connect(address, timeouts=AT_ONCE) as stream:
             assert stream.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert not stream.get_extra_info("socket").get_inheritable()
+
+
+async def test_what_the_system_refuses_of_the_options_is_reported() -> None:
+    options = SocketOptions(send_buffer=1, receive_buffer=1_000_000_000)
+    with listening() as (_, address):
+        async with aionet.connect(address, options=options, timeouts=AT_ONCE) as stream:
+            refused = {each.name: each for each in stream.refused_options}
+            assert refused.keys() == {"send_buffer", "receive_buffer"}
+            sock = stream.get_extra_info("socket")
+            assert refused["send_buffer"].requested == 1
+            assert refused["send_buffer"].granted == sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) / 2
+
+
+async def test_what_the_system_does_as_asked_is_not_reported() -> None:
+    options = SocketOptions(keepalive=True, keepalive_idle=77, send_buffer=40_000, linger=3, reuse_port=True)
+    with listening() as (_, address):
+        async with aionet.connect(address, options=options, timeouts=AT_ONCE) as stream:
+            assert stream.refused_options == ()
+
+
+async def test_a_socket_that_is_passed_on_gets_the_options_that_do_not_come_too_late() -> None:
+    options = SocketOptions(keepalive=True, keepalive_idle=77, reuse_port=True, fast_open=True)
+    with listening() as (_, address), socket.create_connection(address.sockaddr[:2]) as passed:
+        async with aionet.connect(f"fd://{passed.detach()}", options=options, timeouts=AT_ONCE) as stream:
+            sock = stream.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+            assert {each.name for each in stream.refused_options} == {"reuse_port", "fast_open"}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aionet
 from tests.faults.peers import address_of, connected, listening_socket
+from tests.leaks import open_descriptors
+from tests.turns import turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +147,27 @@ async def test_nobody_can_listen_on_another_scheme(endpoint: str) -> None:
         await aionet.listen(endpoint)
 
 
+@pytest.mark.parametrize("opening", [aionet.listen, lambda endpoints: aionet.serve(endpoints, aionet.Stream.aclose)])
+@pytest.mark.parametrize("endpoints", [[], set()])
+def test_no_endpoint_at_all_is_refused(opening: Callable[[Any], object], endpoints: Any) -> None:
+    with pytest.raises(aionet.AddressError, match="expected at least one"):
+        opening(endpoints)
+
+
+async def test_several_endpoints_are_a_list_or_a_set_of_whatever_is_an_endpoint() -> None:
+    places: list[str] = ["tcp://127.0.0.1:0"]
+    addresses: set[aionet.InetAddress] = {aionet.InetAddress("127.0.0.1", 0)}
+    opening: aionet.Opening[aionet.Listener] = aionet.listen(places)
+    async with opening as one, aionet.listen(addresses) as other:
+        assert ports_of(one) != ports_of(other)
+
+
+async def test_a_handler_that_cannot_be_called_is_refused() -> None:
+    handler: Any = "echo"
+    with pytest.raises(TypeError, match="handler='echo': expected an async function"):
+        await aionet.serve("tcp://127.0.0.1:0", handler)
+
+
 # --- options ----------------------------------------------------------------------------------------------------------
 
 
@@ -160,8 +185,22 @@ async def test_a_backlog_beyond_the_systems_cap_is_reported_with_the_cap(kind: s
 
 async def test_what_a_unix_socket_does_not_have_is_reported() -> None:
     options = aionet.SocketOptions(reuse_port=True, keepalive=True)
-    async with aionet.listen("unix:@aionet-test-refused", options=options) as listener:
+    async with aionet.listen(f"unix:@aionet-test-refused-{os.getpid()}", options=options) as listener:
         assert {refused.name for refused in listener.refused_options} == {"reuse_port", "keepalive"}
+
+
+async def test_a_listener_that_is_passed_on_gets_the_options_that_do_not_come_too_late() -> None:
+    options = aionet.SocketOptions(keepalive=True, reuse_address=True, dual_stack=True)
+    with listening_socket("tcp") as passed:
+        address = passed.getsockname()
+        async with aionet.listen(f"fd://{passed.detach()}", options=options) as listener:
+            assert {each.name for each in listener.refused_options} == {"reuse_address", "dual_stack"}
+            with socket.create_connection(address):
+                stream = await listener.accept()
+                sock = stream.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                stream.abort()
 
 
 async def test_accepted_streams_have_the_options_of_the_listener() -> None:
@@ -222,3 +261,21 @@ async def test_a_number_that_is_no_open_descriptor_is_an_error_that_names_it() -
     with pytest.raises(aionet.ListenError, match=f"listen on fd://{number}: Bad file descriptor") as caught:
         await aionet.listen(f"fd://{number}")
     assert caught.value.errno == errno.EBADF
+
+
+# --- accepting --------------------------------------------------------------------------------------------------------
+
+
+async def test_connections_that_nobody_accepts_wait_in_the_backlog_and_cost_no_descriptors() -> None:
+    async with aionet.listen("tcp://127.0.0.1:0") as listener:
+        address = listener.addresses[0].sockaddr[:2]
+        with ExitStack() as stack:
+            stack.enter_context(socket.create_connection(address))  # type: ignore[arg-type]
+            (await listener.accept()).abort()
+            before = len(open_descriptors())
+            for _ in range(10):
+                stack.enter_context(socket.create_connection(address))  # type: ignore[arg-type]
+            await turns()
+            assert len(open_descriptors()) <= before + 10 + 1  # one too many is accepted: the next accept's
+            for _ in range(10):
+                (await listener.accept()).abort()

@@ -243,26 +243,31 @@ async def test_by_default_a_rest_is_long_and_the_log_is_patient() -> None:
     assert acceptor_module._LOG_INTERVAL == 1.0
 
 
-@pytest.mark.usefixtures("short_rests")
-async def test_a_start_during_a_rest_waits_for_its_end() -> None:
+async def test_a_start_during_a_rest_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor_module, "_REST", 60.0)
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE]
         scene.connect()
         await until(lambda: scene.acceptor.rests)
         scene.acceptor.start()
-        assert not scene.acceptor._accepting
+        await turns()
+        assert not scene.peers
+        scene.acceptor._rested()
         await until(lambda: scene.peers)
 
 
-@pytest.mark.usefixtures("short_rests")
 @pytest.mark.parametrize("way", ["pause", "stop"])
-async def test_a_rest_does_not_outlast_a_pause_or_a_stop(way: str) -> None:
+async def test_a_rest_does_not_outlast_a_pause_or_a_stop(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor_module, "_REST", 60.0)
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE]
         scene.connect()
         await until(lambda: scene.acceptor.rests)
+        rest = scene.acceptor._rest
+        assert rest is not None
         getattr(scene.acceptor, way)()
-        await asyncio.sleep(0.01)
+        assert rest.cancelled()
+        await turns()
         assert not scene.peers
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHORT = 0.05
 # For those who are to be spared: a busy machine may hold up what keeps them alive for longer than the above.
-PATIENT = 0.3
+PATIENT = 0.6
 LARGE = bytes(20_000_000)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from aionet.cli.demo.command import demo
+from aionet.cli.netcat.connect import connect_command
+from aionet.cli.netcat.listen import listen_command
 
 __all__ = ["main"]
 
@@ -20,3 +22,5 @@ def main() -> None:
 
 
 main.add_command(demo)
+main.add_command(connect_command)
+main.add_command(listen_command)

@@ -1,0 +1,1 @@
+"""The commands ``aionet connect`` and ``aionet listen``."""

@@ -1,0 +1,70 @@
+"""The command ``aionet listen``."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aionet.cli.netcat.options import Netcat, netcat_options
+from aionet.cli.netcat.session import exchange
+from aionet.cli.parameters import ENDPOINT, SECONDS
+from aionet.cli.running import run_command
+from aionet.cli.stdio import StandardStreamError
+from aionet.errors import AionetError, ConnectTimeoutError
+from aionet.stream.listen import listen
+
+if TYPE_CHECKING:
+    from aionet.address import Endpoint
+    from aionet.stream.listen import Listener
+    from aionet.stream.stream import Stream
+
+__all__ = ["listen_command"]
+
+
+@click.command("listen")
+@click.argument("endpoint", type=ENDPOINT)
+@click.option("--once/--keep-open", default=True, help="Take one peer, or one after the other.  [default: once]")
+@click.option("--timeout", type=SECONDS, help="Seconds to wait for a peer.  [default: no limit]")
+@netcat_options
+def listen_command(endpoint: Endpoint, loop: str, *, once: bool, **options: Any) -> None:  # noqa: ANN401 - to Netcat
+    """Listen on ENDPOINT: stdin goes to whoever connects, and what they send to stdout.
+
+    ENDPOINT is tcp://host:port (port 0: a free one), unix:/path, unix:@name or fd://number.
+
+    Peers are served one at a time, the others wait. With --keep-open stdin goes to whichever is connected when it
+    brings something; once it has ended, peers get our end at once and are only listened to.
+    """
+    run_command(_listen(endpoint, Netcat(**options), once=once), loop)
+
+
+async def _listen(endpoint: Endpoint, asked: Netcat, *, once: bool) -> int:
+    ends, events = asked.ends(), asked.events()
+    async with AsyncExitStack() as stack:
+        listener = await stack.enter_async_context(listen(endpoint, timeouts=asked.timeouts()))
+        events.listening(listener.addresses)
+        if once:
+            stream = await _next_peer(listener, asked.timeout)
+            await stack.aclose()  # whoever else comes is refused, and does not wait in vain
+            await exchange(stream, ends, events)
+            return 0
+        while True:
+            stream = await _next_peer(listener, asked.timeout)
+            try:
+                await exchange(stream, ends, events)
+            except StandardStreamError:
+                raise
+            except AionetError as error:
+                events.failed(error)
+
+
+async def _next_peer(listener: Listener, seconds: float | None) -> Stream:
+    try:
+        async with asyncio.timeout(seconds):
+            return await listener.accept()
+    except TimeoutError as error:
+        where = ", ".join(map(str, listener.addresses))
+        raise ConnectTimeoutError(errno.ETIMEDOUT, f"listen on {where}: no peer within {seconds:g} s") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from aionet.cli.completion import completion
 from aionet.cli.demo.command import demo
 from aionet.cli.netcat.connect import connect_command
 from aionet.cli.netcat.listen import listen_command
+from aionet.cli.serve.command import serve_command
 
 __all__ = ["main"]
 
@@ -24,3 +26,5 @@ def main() -> None:
 main.add_command(demo)
 main.add_command(connect_command)
 main.add_command(listen_command)
+main.add_command(serve_command)
+main.add_command(completion)

@@ -14,7 +14,7 @@ from aionet.system.loops import run
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["FAILED", "INTERRUPTED", "TERMINATED", "run_command"]
+__all__ = ["FAILED", "INTERRUPTED", "TERMINATED", "run_command", "until_terminated"]
 
 FAILED: Final = 1
 INTERRUPTED: Final = 128 + signal.SIGINT  # the statuses that shells give to what a signal has ended
@@ -24,11 +24,11 @@ TERMINATED: Final = 128 + signal.SIGTERM
 def run_command(main: Coroutine[Any, Any, int], loop: str) -> None:
     """Run a command to its end and exit with the status that it returns.
 
-    Ctrl-C and SIGTERM cancel it; the status then says which it was. Where nobody reads stdout any more, as in
+    Ctrl-C cancels it. Where nobody reads stdout any more, as in
     ``| head``, it fails without a word.
     """
     try:
-        status = run(_until_terminated(main), loop=loop)
+        status = run(main, loop=loop)
     except KeyboardInterrupt:
         status = INTERRUPTED
     except StandardStreamError as error:
@@ -38,7 +38,8 @@ def run_command(main: Coroutine[Any, Any, int], loop: str) -> None:
     sys.exit(status)
 
 
-async def _until_terminated(main: Coroutine[Any, Any, int]) -> int:
+async def until_terminated(main: Coroutine[Any, Any, int]) -> int:
+    """Run a command that SIGTERM cancels, and return its status."""
     running_loop = asyncio.get_running_loop()
     task = running_loop.create_task(main)
     terminated = False

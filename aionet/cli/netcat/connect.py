@@ -9,7 +9,7 @@ import click
 from aionet.cli.netcat.options import Netcat, netcat_options
 from aionet.cli.netcat.session import exchange
 from aionet.cli.parameters import ENDPOINT, SECONDS
-from aionet.cli.running import run_command
+from aionet.cli.running import run_command, until_terminated
 from aionet.stream.connect import connect
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def connect_command(endpoint: Endpoint, local: Endpoint | None, loop: str, **opt
     The end of stdin is sent as the end of our half of the connection, and receiving goes on until the peer has ended,
     too. What passes is not looked at, so it may be anything.
     """
-    run_command(_connect(endpoint, local, Netcat(**options)), loop)
+    run_command(until_terminated(_connect(endpoint, local, Netcat(**options))), loop)
 
 
 async def _connect(endpoint: Endpoint, local: Endpoint | None, asked: Netcat) -> int:

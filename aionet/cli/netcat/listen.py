@@ -12,7 +12,7 @@ import click
 from aionet.cli.netcat.options import Netcat, netcat_options
 from aionet.cli.netcat.session import exchange
 from aionet.cli.parameters import ENDPOINT, SECONDS
-from aionet.cli.running import run_command
+from aionet.cli.running import run_command, until_terminated
 from aionet.cli.stdio import StandardStreamError
 from aionet.errors import AionetError, ConnectTimeoutError
 from aionet.stream.listen import listen
@@ -38,7 +38,7 @@ def listen_command(endpoint: Endpoint, loop: str, *, once: bool, **options: Any)
     Peers are served one at a time, the others wait. With --keep-open stdin goes to whichever is connected when it
     brings something; once it has ended, peers get our end at once and are only listened to.
     """
-    run_command(_listen(endpoint, Netcat(**options), once=once), loop)
+    run_command(until_terminated(_listen(endpoint, Netcat(**options), once=once)), loop)
 
 
 async def _listen(endpoint: Endpoint, asked: Netcat, *, once: bool) -> int:

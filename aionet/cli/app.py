@@ -6,6 +6,7 @@ import click
 
 from aionet.cli.completion import completion
 from aionet.cli.demo.command import demo
+from aionet.cli.doctor.command import doctor
 from aionet.cli.netcat.connect import connect_command
 from aionet.cli.netcat.listen import listen_command
 from aionet.cli.serve.command import serve_command
@@ -27,4 +28,5 @@ main.add_command(demo)
 main.add_command(connect_command)
 main.add_command(listen_command)
 main.add_command(serve_command)
+main.add_command(doctor)
 main.add_command(completion)

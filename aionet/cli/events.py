@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from aionet.address import Address
 
-__all__ = ["Events"]
+__all__ = ["Events", "counted"]
 
 
 class Events:
@@ -37,3 +37,8 @@ class Events:
     def failed(self, error: Exception) -> None:
         """Say why a connection failed, where the command goes on."""
         self.say("failed", f"aionet: {error}", always=True, error=str(error))
+
+
+def counted(count: int, thing: str) -> str:
+    """Return such as "1 connection" or "2 connections"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

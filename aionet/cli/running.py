@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from aionet.cli.stdio import StandardStreamError
+from aionet.cli.stdio import StandardStreamError, occupy_standard_descriptors
 from aionet.system.loops import run
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def run_command(main: Coroutine[Any, Any, int], loop: str) -> None:
     Ctrl-C cancels it. Where nobody reads stdout any more, as in
     ``| head``, it fails without a word.
     """
+    occupy_standard_descriptors()
     try:
         status = run(main, loop=loop)
     except KeyboardInterrupt:

@@ -14,7 +14,6 @@ import asyncio
 import os
 import queue
 import select
-import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -24,12 +23,14 @@ from aionet.errors import AionetError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["StandardInput", "StandardOutput", "StandardStreamError"]
+__all__ = ["StandardInput", "StandardOutput", "StandardStreamError", "occupy_standard_descriptors"]
 
 _T = TypeVar("_T")
 
 # What a pipe holds by default (pipe(7)), and what malloc takes from the heap without asking the system.
 _CHUNK: Final = 64 * 1024
+
+_STDERR: Final = 2
 
 
 class StandardStreamError(AionetError, OSError):
@@ -43,20 +44,29 @@ class StandardStreamError(AionetError, OSError):
         return made
 
 
+def occupy_standard_descriptors() -> None:
+    """Open what of stdin, stdout and stderr whoever started us has closed, to read nothing and to refuse all writing.
+
+    Else the first sockets would have these numbers, which libuv, for one, does not survive. Call it before the loop.
+    """
+    while (fd := os.open(os.devnull, os.O_RDONLY)) <= _STDERR:
+        pass
+    os.close(fd)
+
+
 class StandardInput:
     """Reads a descriptor, stdin unless it is told another. One task may read at a time."""
 
-    def __init__(self, fd: int | None = None) -> None:
-        # Closed by whoever started us: the number may be that of a socket of ours by now.
-        self._ended = fd is None and sys.stdin is None
-        self._fd = 0 if fd is None else fd
+    def __init__(self, fd: int = 0) -> None:
+        self._fd = fd
+        self._ended = False
         self._thread = _Thread[bytes]("stdin")
         self._reading: asyncio.Future[bytes] | None = None
 
     @property
     def is_terminal(self) -> bool:
         """Whether somebody types it."""
-        return not self._ended and os.isatty(self._fd)
+        return os.isatty(self._fd)
 
     async def read(self) -> bytes:
         """Return what has come, b"" at the end. Cancelled: what comes then is what the next call returns.
@@ -84,8 +94,8 @@ class StandardInput:
 class StandardOutput:
     """Writes to a descriptor, stdout unless it is told another."""
 
-    def __init__(self, fd: int | None = None) -> None:
-        self._fd = 1 if fd is None and sys.stdout is not None else -1 if fd is None else fd
+    def __init__(self, fd: int = 1) -> None:
+        self._fd = fd
         self._thread = _Thread[None]("stdout")
 
     async def write(self, data: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from aionet.cli.events import counted
 from aionet.errors import BrokenStreamError
 
 if TYPE_CHECKING:
@@ -76,9 +77,10 @@ def _told(stream: Stream, events: Events) -> Generator[None]:
     finally:
         done = stream.statistics()
         seconds = time.monotonic() - began
+        received = counted(done.bytes_received, "byte")
         events.say(
             "disconnected",
-            f"disconnected: {peer}, {done.bytes_received} bytes received, {done.bytes_sent} sent in {seconds:.3f} s",
+            f"disconnected: {peer}, {received} received, {done.bytes_sent} sent in {seconds:.3f} s",
             peer=peer,
             received=done.bytes_received,
             sent=done.bytes_sent,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aionet.cli.events import Events
+from aionet.cli.events import Events, counted
 from aionet.cli.parameters import ENDPOINT, json_option, loop_option
 from aionet.cli.running import INTERRUPTED, TERMINATED, run_command
 from aionet.cli.serve.handler import HandlerError, import_handler
@@ -107,7 +107,7 @@ async def _until_signals(server: Server, events: Events) -> int:
         signals.append(number)
         open_now = len(server.connections)
         if len(signals) == 1:
-            events.say("draining", f"draining {open_now} connections; again to abort", connections=open_now)
+            events.say("draining", f"draining {counted(open_now, 'connection')}; again to abort", connections=open_now)
 
     with (
         handled([signal.SIGINT], lambda: arrived(signal.SIGINT)),
@@ -120,9 +120,10 @@ async def _until_signals(server: Server, events: Events) -> int:
 
 def _tell_end(server: Server, events: Events) -> None:
     done = server.statistics()
+    accepted, failed = counted(done.accepted, "connection"), counted(done.handler_errors, "handler")
     events.say(
         "closed",
-        f"closed: {done.accepted} connections accepted, {done.handler_errors} handlers failed, {done.aborted} aborted",
+        f"closed: {accepted} accepted, {failed} failed, {done.aborted} aborted",
         accepted=done.accepted,
         handler_errors=done.handler_errors,
         aborted=done.aborted,

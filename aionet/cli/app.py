@@ -20,7 +20,7 @@ def main() -> None:
     """Networking for asyncio, from the command line.
 
     Every command ends with status 0 when it did what it was asked, 1 when something failed, 2 when it was called
-    wrongly or a library is missing, and 130 after Ctrl-C.
+    wrongly or a library is missing, 130 after Ctrl-C, and 143 after SIGTERM.
     """
 
 

@@ -4,7 +4,13 @@ import subprocess
 import sys
 from importlib import metadata
 
+import click
 import pytest
+
+from aionet.cli.app import main
+from tests.pages import ROOT
+
+REFERENCE = (ROOT / "docs" / "reference" / "command-line.md").read_text()
 
 
 def aionet(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,3 +43,14 @@ def test_what_it_does_not_know_is_named(wrong: list[str]) -> None:
     result = aionet(*wrong)
     assert result.returncode == 2
     assert wrong[0] in result.stderr
+
+
+@pytest.mark.parametrize("name", main.commands)
+def test_every_option_of_a_command_is_in_its_section_of_the_reference(name: str) -> None:
+    _, heading, rest = REFERENCE.partition(f"## `aionet {name}")
+    section = rest.partition("\n## ")[0]
+    assert heading
+    for option in main.commands[name].params:
+        if isinstance(option, click.Option):
+            for written in (*option.opts, *option.secondary_opts):
+                assert f"`{written}" in section, written

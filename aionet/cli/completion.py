@@ -10,7 +10,7 @@ __all__ = ["completion"]
 _SHELLS = ["bash", "zsh", "fish"]
 
 
-@click.command()
+@click.command(short_help="Print completions for a shell.")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:

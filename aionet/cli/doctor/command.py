@@ -25,7 +25,7 @@ __all__ = ["doctor"]
 _STYLES: Final = {Verdict.OK: "green", Verdict.LIMITED: "yellow", Verdict.UNKNOWN: "dim"}
 
 
-@click.command()
+@click.command(short_help="Say what holds aionet back on this system.")
 @json_option("Print what was found as JSON.")
 def doctor(*, as_json: bool) -> None:
     """Look at this system: what aionet finds here, what holds it back, and what to do about it.

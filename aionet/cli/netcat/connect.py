@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["connect_command"]
 
 
-@click.command("connect")
+@click.command("connect", short_help="Join stdin and stdout to a server.")
 @click.argument("endpoint", type=ENDPOINT)
 @click.option("--timeout", type=SECONDS, help="Seconds that connecting may take.  [default: 30]")
 @click.option("--local", type=ENDPOINT, help="The address to connect from.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["listen_command"]
 
 
-@click.command("listen")
+@click.command("listen", short_help="Join stdin and stdout to a client.")
 @click.argument("endpoint", type=ENDPOINT)
 @click.option("--once/--keep-open", default=True, help="Take one peer, or one after the other.  [default: once]")
 @click.option("--timeout", type=SECONDS, help="Seconds to wait for a peer.  [default: no limit]")

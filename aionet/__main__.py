@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from aionet.errors import AionetError, MissingExtraError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["main"]
 
@@ -16,21 +12,22 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line. An error is one line on stderr: status 2 where a library is missing, else 1."""
     try:
-        _command_line()()
+        _run_command_line()
     except AionetError as error:
         sys.stderr.write(f"aionet: {error}\n")
         sys.exit(2 if isinstance(error, MissingExtraError) else 1)
 
 
-def _command_line() -> Callable[[], object]:
+def _run_command_line() -> None:
     try:
         from aionet.cli.app import main as command_line  # noqa: PLC0415 - at the top nobody could say what is missing
+
+        command_line()  # which imports the command
     except ModuleNotFoundError as error:
         library = str(error.name).partition(".")[0]
         if library not in {"click", "rich"}:
             raise
         raise MissingExtraError(f"{library} is not installed: pip install 'aionet[cli]'") from error
-    return command_line
 
 
 if __name__ == "__main__":

@@ -40,6 +40,17 @@ def test_version_is_that_of_the_package() -> None:
     assert (result.returncode, result.stdout) == (0, f"aionet {metadata.version('aionet')}\n")
 
 
+def test_a_command_imports_nothing_of_the_others() -> None:
+    program = (
+        "import atexit, sys; from aionet.__main__ import main;"
+        "atexit.register(lambda: sys.stderr.write(' '.join(sys.modules))); main()"
+    )
+    command = [sys.executable, "-c", program, "connect", "-h"]
+    imported = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()
+    assert "aionet.cli.netcat.connect" in imported
+    assert not {"rich", "aionet.cli.demo", "aionet.cli.doctor"}.intersection(imported)
+
+
 @pytest.mark.parametrize("wrong", [["no-such-command"], ["--no-such-option"]])
 def test_what_it_does_not_know_is_named(wrong: list[str]) -> None:
     result = aionet(*wrong)
@@ -47,12 +58,17 @@ def test_what_it_does_not_know_is_named(wrong: list[str]) -> None:
     assert wrong[0] in result.stderr
 
 
-@pytest.mark.parametrize("name", main.commands)
+CONTEXT = click.Context(main)
+
+
+@pytest.mark.parametrize("name", main.list_commands(CONTEXT))
 def test_every_option_of_a_command_is_in_its_section_of_the_reference(name: str) -> None:
     _, heading, rest = REFERENCE.partition(f"## `aionet {name}")
     section = rest.partition("\n## ")[0]
     assert heading
-    for option in main.commands[name].params:
+    command = main.get_command(CONTEXT, name)
+    assert command is not None
+    for option in command.params:
         if isinstance(option, click.Option):
             for written in (*option.opts, *option.secondary_opts):
                 assert f"`{written}" in section, written

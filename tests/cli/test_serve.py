@@ -137,7 +137,8 @@ def test_more_than_the_most_connections_wait(app: Path) -> None:
 @pytest.mark.parametrize(("level", "logged"), [("info", True), ("critical", False)])
 def test_the_log_level_decides_whether_a_failing_handler_is_logged(app: Path, level: str, *, logged: bool) -> None:
     with running("serve", "app:fails", "--bind", FREE_PORT, "--log-level", level, cwd=app) as server:
-        with connect(server.port()) as client, pytest.raises(ConnectionResetError):
+        port = server.port()
+        with pytest.raises(ConnectionResetError), connect(port) as client:  # connecting may find it reset already
             receive_all(client)
         server.process.send_signal(signal.SIGTERM)
         errors = server.end().errors

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from aionet.cli.demo.measure import Candidate, Cores, Sample, Workload, quantile
+from aionet.bench.buckets import quantile
+from aionet.cli.demo.measure import Candidate, Cores, Sample, Workload
 from aionet.cli.demo.results import Results
 from aionet.cli.demo.table import report, thousands
 

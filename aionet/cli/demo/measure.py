@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
-from aionet.cli.demo.process import PATIENCE, Process, ProcessError
+from aionet.bench.buckets import quantile
+from aionet.bench.process import PATIENCE, Process, ProcessError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = ["Candidate", "Cores", "Sample", "Workload", "measure"]
 
@@ -151,14 +152,3 @@ def _drive(server: Process, clients: list[Process], workload: Workload) -> Sampl
         server_cpu=cpu,
         client_cpu=max(each["cpu"] for each in found),
     )
-
-
-def quantile(counts: Mapping[int, int], part: float) -> int:
-    """Return the least value that ``part`` of all values do not exceed; ``counts`` has how often each occurs."""
-    needed = part * sum(counts.values())
-    passed = 0
-    for value in sorted(counts):
-        passed += counts[value]
-        if passed >= needed:
-            return value
-    raise ValueError("no values")

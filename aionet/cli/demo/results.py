@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+
+from aionet.bench.machine import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from aionet.cli.demo.measure import Candidate, Cores, Sample, Workload
 
-__all__ = ["OURS", "PEER", "Results", "Row", "versions"]
+__all__ = ["OURS", "PEER", "Results", "Row"]
 
 OURS: Final = "aionet"
 PEER: Final = "streams"  # what the ratios are to, on the same loop
@@ -148,16 +148,6 @@ class Results:
             _median_ratio(ours, peers, lambda our, peer: our.rate / peer.rate),
             _median_ratio(ours, peers, lambda our, peer: our.cost / peer.cost),
         )
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of what was measured; figures without them say nothing."""
-    found = {"Python": platform.python_version(), "aionet": metadata.version("aionet")}
-    try:
-        found["uvloop"] = metadata.version("uvloop")
-    except metadata.PackageNotFoundError:
-        pass
-    return found
 
 
 def _median_ratio(

@@ -10,7 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from aionet.cli.demo.results import OURS, versions
+from aionet.bench.machine import versions
+from aionet.cli.demo.results import OURS
 from aionet.system.loops import available_loops
 
 if TYPE_CHECKING:

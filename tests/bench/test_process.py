@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aionet.cli.demo.process import Process, ProcessError
+from aionet.bench.process import Process, ProcessError
 
 # Says its process id as JSON, then answers each line with how many there were.
 GOOD = """

@@ -1,4 +1,4 @@
-"""Processes that the demo starts, speaks with in lines of JSON, and always ends."""
+"""Processes of ours: started, spoken with in lines of JSON, and always ended."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 from aionet.errors import AionetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -22,6 +23,7 @@ __all__ = ["PATIENCE", "Process", "ProcessError"]
 
 # Starting Python takes a part of a second, and leaving less; only what is broken needs more, in seconds.
 PATIENCE: Final = 15.0
+_READ_SIZE: Final = 1024 * 1024  # a slot with its distributions is some 50 kB
 
 
 class ProcessError(AionetError):
@@ -33,7 +35,7 @@ class Process:
 
     ``core`` is what it is pinned to, None leaves that to the system.
 
-    It has a process group of its own: Ctrl-C in the terminal reaches the demo alone, which ends what it started.
+    It has a process group of its own: Ctrl-C in the terminal reaches only whoever started it, who then ends it.
     """
 
     def __init__(self, title: str, script: Path, arguments: Iterable[object] = (), core: int | None = None) -> None:
@@ -44,13 +46,13 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            text=True,
             process_group=0,
         )
         if core is not None:
             os.sched_setaffinity(self._popen.pid, {core})
-        self._input = cast("IO[str]", self._popen.stdin)
-        self._output = cast("IO[str]", self._popen.stdout)
+        self._input = cast("IO[bytes]", self._popen.stdin)
+        self._output = cast("IO[bytes]", self._popen.stdout)
+        self._heard = bytearray()  # and not returned yet
 
     def __enter__(self) -> Self:
         return self
@@ -66,20 +68,49 @@ class Process:
             self._popen.wait()
             self._close_pipes()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when it has said something."""
+        return self._output.fileno()
+
     def hear(self, timeout: float = PATIENCE) -> dict[str, Any]:
-        """Return the next line it says, within so many seconds."""
-        if not select.select([self._output], [], [], timeout)[0]:
-            raise ProcessError(f"{self._title} said nothing for {timeout:g} s")
-        line = self._output.readline()
-        if not line:
+        """Return the next line it says, within so many seconds.
+
+        Raises ProcessError when it says nothing for so long, or ends.
+        """
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._heard:
+            if not select.select([self._output], [], [], max(deadline - time.monotonic(), 0))[0]:
+                raise ProcessError(f"{self._title} said nothing for {timeout:g} s")
+            self._read()
+        return self._next_line()
+
+    def heard(self) -> Iterator[dict[str, Any]]:
+        """Return each line that has come, once fileno is readable; raise ProcessError when it has ended."""
+        self._read()
+        while b"\n" in self._heard:
+            yield self._next_line()
+
+    def _read(self) -> None:
+        data = os.read(self._output.fileno(), _READ_SIZE)
+        if not data:
             raise self._failure()
+        self._heard += data
+
+    def _next_line(self) -> dict[str, Any]:
+        line, _, rest = self._heard.partition(b"\n")
+        self._heard = rest
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def tell(self) -> None:
-        """Write the empty line that it waits for."""
+    def tell(self, **values: object) -> None:
+        """Write a line: these values as JSON, or an empty one."""
         try:
-            self._input.write("\n")
+            self._input.write(json.dumps(values).encode() + b"\n" if values else b"\n")
             self._input.flush()
         except BrokenPipeError:
             pass  # it has ended: what it said last is for hear to find

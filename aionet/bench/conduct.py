@@ -1,0 +1,247 @@
+"""One run on this machine: the generators started, set going together, listened to, and their slots merged."""
+
+from __future__ import annotations
+
+import datetime as dt
+import resource
+import select
+import signal
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aionet.bench.histogram import Histogram, require_library
+from aionet.bench.machine import Machine, cpu_seconds, versions
+from aionet.bench.process import PATIENCE, Process, ProcessError
+from aionet.bench.results import Results
+from aionet.bench.slot import Slot
+from aionet.bench.tally import Tally
+from aionet.errors import AionetError, OptionError
+from aionet.system.loops import loop_factory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aionet.bench.plan import Plan
+    from aionet.bench.tally import Point
+
+__all__ = ["NothingConnectedError", "Observer", "Silent", "measure"]
+
+_CHILD: Final = Path(__file__).with_name("child.py")
+# How often the generators are looked at for Ctrl-C's sake, and how far ahead the start is, in seconds.
+_LOOK: Final = 0.1
+_AHEAD: Final = 0.05
+# Descriptors that a generator needs beside those of its connections.
+_OTHER_DESCRIPTORS: Final = 32
+
+
+class NothingConnectedError(AionetError):
+    """No generator could connect, or none lived to measure anything."""
+
+
+class Observer(Protocol):
+    """Whoever looks on."""
+
+    def begins(self, plan: Plan, connections: int) -> None:
+        """So many connections are there; the warm-up begins."""
+        ...
+
+    def measured(self, tally: Tally, point: Point) -> None:
+        """One more slot of the measurement is known."""
+        ...
+
+
+class Silent:
+    """Nobody looks on."""
+
+    def begins(self, plan: Plan, connections: int) -> None:
+        """As Observer.begins."""
+
+    def measured(self, tally: Tally, point: Point) -> None:
+        """As Observer.measured."""
+
+
+def measure(plan: Plan, *, command: str = "", pids: Sequence[int] = (), observer: Observer | None = None) -> Results:
+    """Carry out the plan, in as many processes as it says, and return what was found.
+
+    ``command`` is what is kept as the way to do it again; ``pids`` are the server's processes here, whose CPU time is
+    measured. The first Ctrl-C ends the measurement early, and the results are those until then; a second one raises
+    KeyboardInterrupt.
+
+    Raises:
+        NothingConnectedError: no generator could connect, or none lived to measure anything.
+        MissingExtraError: hdrhistogram, or the loop that the plan asks for, is not installed.
+        OptionError: no such process, or more connections than the system's limit on descriptors allows.
+
+    """
+    require_library()
+    loop_factory(plan.loop)
+    _allow(-(-plan.connections // plan.processes))
+    for pid in pids:
+        if cpu_seconds(pid) is None:
+            raise OptionError(f"pid {pid}: no such process")
+    return _Conductor(plan, command, pids, observer or Silent()).measure()
+
+
+def _allow(connections: int) -> None:
+    """Let each generator open so many descriptors, if the system does."""
+    needed = connections + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed <= soft:
+        return
+    if needed > hard:
+        raise OptionError(f"connections: a process may open {hard} descriptors here (RLIMIT_NOFILE), {needed} needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+class _Conductor:
+    """The generators of one run, and what they have told."""
+
+    def __init__(self, plan: Plan, command: str, pids: Sequence[int], observer: Observer) -> None:
+        self._plan = plan
+        self._command = command
+        self._pids = pids
+        self._observer = observer
+        self._machine = Machine.here()
+        self._tally = Tally(plan.processes)
+        self._failures: list[str] = []
+        self._interrupted = False
+        self._told = False  # to stop
+        self._loop = plan.loop
+        self._tls: str | None = None
+        self._server: list[tuple[float, float]] = []  # when, and the CPU time that the server had used by then
+
+    def measure(self) -> Results:
+        with ExitStack() as stack, self._ctrl_c():
+            generators = [stack.enter_context(process) for process in self._start()]
+            self._begin(generators)
+            running = dict.fromkeys(generators)
+            while running:
+                self._listen(running)
+            if not self._tally.points:
+                raise NothingConnectedError("; ".join(self._failures) or "interrupted before anything was measured")
+            return self._results()
+
+    def _start(self) -> Iterator[Process]:
+        count = self._plan.processes
+        shares = [self._plan.share(number, count) for number in range(count)]
+        for number, share in enumerate(shares):
+            process = Process(f"generator {number + 1}" if count > 1 else "the generator", _CHILD)
+            process.tell(**share.as_json())
+            yield process
+
+    def _begin(self, generators: list[Process]) -> None:
+        """Hear that all of them are connected, and tell them one time to start."""
+        connections = 0
+        failed: list[str] = []
+        for generator in generators:
+            answer = generator.hear(self._plan.timeout * 2 + PATIENCE + self._plan.connections / 1000)
+            if "failed" in answer:
+                failed.append(answer["failed"])
+            else:
+                connections += answer["ready"]
+                self._loop = answer["loop"]
+        if failed:
+            raise NothingConnectedError("; ".join(dict.fromkeys(failed)))
+        self._observer.begins(self._plan, connections)
+        self._began = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        start = time.monotonic_ns() + int(_AHEAD * 1e9)
+        for generator in generators:
+            generator.tell(start=start)
+
+    # --- listening --------------------------------------------------------------------------------------------------
+
+    def _listen(self, running: dict[Process, None]) -> None:
+        ready, _, _ = select.select(list(running), [], [], _LOOK)
+        for generator in ready:
+            try:
+                for said in generator.heard():
+                    self._hear(said, generator, running)
+            except ProcessError as error:
+                if generator in running:
+                    del running[generator]
+                    self._failures.append(str(error))
+                    self._tally.generators -= 1
+        if self._interrupted and not self._told:
+            self._told = True
+            for generator in running:
+                generator.tell(stop=True)
+
+    def _hear(self, said: dict[str, Any], generator: Process, running: dict[Process, None]) -> None:
+        if "slot" in said:
+            slot = Slot.from_json(said["slot"])
+            if slot.phase == "warmup" and not self._server:
+                self._look_at_server()
+            point = self._tally.add(slot)
+            if point is not None:
+                self._look_at_server(point)
+                self._observer.measured(self._tally, point)
+        elif "done" in said:
+            self._tls = said["tls"]
+            del running[generator]
+
+    def _look_at_server(self, point: Point | None = None) -> None:
+        used = [cpu_seconds(pid) for pid in self._pids]
+        if not used or None in used:
+            return
+        now, total = time.monotonic(), sum(each for each in used if each is not None)
+        if point is not None and self._server:
+            before, cpu = self._server[-1]
+            point.server_cpu = (total - cpu) / (now - before) if now > before else None
+        self._server.append((now, total))
+
+    @contextmanager
+    def _ctrl_c(self) -> Iterator[None]:
+        """Let the first Ctrl-C end the measurement, and no more than that."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(_number: int, _frame: object) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        former = signal.signal(signal.SIGINT, on_signal)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, former)
+
+    # --- what came of it --------------------------------------------------------------------------------------------
+
+    def _results(self) -> Results:
+        tally, points = self._tally, self._tally.settled()
+        seconds = sum(point.seconds for point in points)
+        first, last = (self._server[0], self._server[-1]) if len(self._server) > 1 else ((0.0, 0.0), (0.0, 0.0))
+        tally.datagrams.jitter = sum(tally.jitters) / len(tally.jitters) if tally.jitters else 0.0
+        return Results(
+            plan=self._plan,
+            command=self._command,
+            began=self._began,
+            machine=self._machine,
+            versions=versions(),
+            loop=self._loop,
+            generators=self._plan.processes,
+            seconds=seconds,
+            replies=sum(point.replies for point in points),
+            late_replies=tally.late_replies,
+            sent=sum(point.sent for point in points),
+            bytes_sent=sum(point.bytes_sent for point in points),
+            bytes_received=sum(point.bytes_received for point in points),
+            connected=tally.connected,
+            resumed=tally.resumed,
+            points=points,
+            latency=Histogram(tally.latency),
+            lag=Histogram(tally.lag),
+            setup=Histogram(tally.setup),
+            errors=tally.errors,
+            datagrams=tally.datagrams,
+            client_cpu=sum(point.client_cpu * point.seconds for point in points) / seconds if seconds else 0.0,
+            server_cpu=(last[1] - first[1]) / (last[0] - first[0]) if last[0] > first[0] else None,
+            interrupted=self._interrupted,
+            failures=self._failures,
+            tls=self._tls,
+        )

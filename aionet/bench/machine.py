@@ -1,0 +1,63 @@
+"""On what it was measured, and how busy that was: figures without it say nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+__all__ = ["Machine", "cpu_seconds", "load", "versions"]
+
+_LIBRARIES: Final = ("aionet", "uvloop")
+_CPU_FIELDS: Final = slice(11, 13)  # utime and stime, after the command's name (man 5 proc_pid_stat)
+
+
+@attrs.frozen
+class Machine:
+    """A machine as a report names it; ``load`` is its load average of the last minute, before the start."""
+
+    processor: str
+    cores: int
+    system: str
+    load: float
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This one."""
+        return cls(_processor(), len(os.sched_getaffinity(0)), f"{platform.system()} {platform.release()}", load())
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def load() -> float:
+    """The load average of the last minute."""
+    return os.getloadavg()[0]
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what was measured with; figures without them say nothing."""
+    found = {"Python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return the CPU time that a process, with all its threads, has used so far; None if there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return sum(map(int, fields[_CPU_FIELDS])) / os.sysconf("SC_CLK_TCK")

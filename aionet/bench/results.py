@@ -1,0 +1,203 @@
+"""What a run found, in a form that can be kept: a file of JSON that says how it came about."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import attrs
+
+from aionet.bench.histogram import Histogram
+from aionet.bench.machine import Machine
+from aionet.bench.plan import Plan
+from aionet.bench.slot import Datagrams
+from aionet.bench.tally import Point
+from aionet.errors import AionetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["PERCENTILES", "Results", "ResultsError"]
+
+PERCENTILES: Final = (50.0, 75.0, 90.0, 99.0, 99.9, 99.99)
+
+_FORMAT: Final = "aionet bench results"
+_VERSION: Final = 1
+
+# So many values above a percentile make it a figure; with fewer it is a matter of chance.
+_VALUES_ABOVE: Final = 10
+
+
+class ResultsError(AionetError, ValueError):
+    """A file holds no results, or not all of them, or those of another version."""
+
+
+@attrs.frozen(kw_only=True)
+class Results:
+    """All that was measured, how, and where.
+
+    ``began`` is the time in ISO 8601, ``seconds`` how long was measured. The counts are those of the measurement;
+    ``late_replies`` came after it and are among the latencies only. ``latency`` is that of replies, ``lag`` how late
+    messages left by the schedule, ``setup`` how long connections took to be ready. ``client_cpu`` is in cores, that of
+    the busiest generator, ``server_cpu`` likewise, None where nobody looked. ``failures`` says which generators did not
+    live to the end, and ``tls`` what was agreed on.
+    """
+
+    plan: Plan
+    command: str
+    began: str
+    machine: Machine
+    versions: dict[str, str]
+    loop: str
+    generators: int
+    seconds: float
+    replies: int
+    late_replies: int
+    sent: int
+    bytes_sent: int
+    bytes_received: int
+    connected: int
+    resumed: int
+    points: list[Point]
+    latency: Histogram = attrs.field(eq=False)
+    lag: Histogram = attrs.field(eq=False)
+    setup: Histogram = attrs.field(eq=False)
+    errors: Counter[str]
+    datagrams: Datagrams
+    client_cpu: float
+    server_cpu: float | None
+    interrupted: bool
+    failures: list[str]
+    tls: str | None
+
+    @property
+    def rate(self) -> float:
+        """Replies a second; in mode connect, connections."""
+        return self.replies / self.seconds if self.seconds else 0.0
+
+    @property
+    def loss(self) -> float:
+        """The part of the datagrams that had no reply in time."""
+        answered = self.replies + self.late_replies
+        asked = answered + self.datagrams.lost
+        return self.datagrams.lost / asked if asked else 0.0
+
+    @property
+    def failed(self) -> int:
+        """How many errors of all kinds."""
+        return self.errors.total()
+
+    @property
+    def server_cost(self) -> float | None:
+        """Seconds of the server's CPU a reply; None where nobody looked."""
+        return None if self.server_cpu is None or not self.rate else self.server_cpu / self.rate
+
+    def supports(self, percentile: float) -> bool:
+        """Whether there are enough values for that percentile to be more than chance."""
+        return self.latency.count * (100 - percentile) / 100 >= _VALUES_ABOVE
+
+    def as_json(self) -> dict[str, Any]:
+        """The results as JSON, with what people look for first in plain figures."""
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "summary": self._summary(),
+            "plan": self.plan.as_json(),
+            "machine": attrs.asdict(self.machine),
+            "datagrams": attrs.asdict(self.datagrams),
+            "points": [point.as_json() for point in self.points],
+            **{name: getattr(self, name).encode() for name in _HISTOGRAMS},
+            **{name: getattr(self, name) for name in _PLAIN},
+        }
+
+    def _summary(self) -> dict[str, Any]:
+        latency = self.latency
+        return {
+            "rate_per_second": round(self.rate, 1),
+            "latency_us": {f"p{percent:g}": latency.percentile(percent) / 1e3 for percent in PERCENTILES}
+            | {"max": latency.max / 1e3, "mean": round(latency.mean / 1e3, 3)},
+            "errors": self.failed,
+            "loss": self.loss,
+        }
+
+    @classmethod
+    def from_json(cls, given: Any) -> Self:  # noqa: ANN401 - whatever was in the file
+        """Make results of their JSON.
+
+        Raises ResultsError that says what is wrong with it.
+        """
+        if not isinstance(given, dict) or given.get("format") != _FORMAT:
+            raise ResultsError("these are no results of aionet bench")
+        if given.get("version") != _VERSION:
+            raise ResultsError(f"results of version {given.get('version')!r}: expected version {_VERSION}")
+        try:
+            return cls(
+                plan=Plan.from_json(given["plan"]),
+                machine=Machine(**given["machine"]),
+                datagrams=Datagrams(**given["datagrams"]),
+                points=[Point.from_json(point) for point in given["points"]],
+                latency=Histogram.decode(given["latency"]),
+                lag=Histogram.decode(given["lag"]),
+                setup=Histogram.decode(given["setup"]),
+                **{name: given[name] for name in _PLAIN} | {"errors": Counter(given["errors"])},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+            raise ResultsError(f"the results are damaged: {what}") from error
+
+    def save(self, path: Path) -> None:
+        """Write the results to a file, all of them or none."""
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(json.dumps(self.as_json(), indent=1) + "\n")
+        fresh.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the results that were saved.
+
+        Raises ResultsError that names the file and what is wrong with it.
+        """
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no text"
+            raise ResultsError(f"{path}: {why}") from error
+        try:
+            return cls.from_json(json.loads(text))
+        except json.JSONDecodeError as error:
+            whole = error.pos < len(text.rstrip())
+            why = f"no JSON: {error}" if whole else "truncated: the JSON ends in the middle"
+            raise ResultsError(f"{path}: {why}") from error
+        except ResultsError as error:
+            raise ResultsError(f"{path}: {error}") from error
+
+    def rates(self) -> list[float]:
+        """The rate of each slot, those left out that were cut short by Ctrl-C."""
+        whole = max((point.seconds for point in self.points), default=math.inf) / 2
+        return [point.rate for point in self.points if point.seconds >= whole]
+
+
+_HISTOGRAMS: Final = ("latency", "lag", "setup")
+_PLAIN: Final = (
+    "command",
+    "began",
+    "versions",
+    "loop",
+    "generators",
+    "seconds",
+    "replies",
+    "late_replies",
+    "sent",
+    "bytes_sent",
+    "bytes_received",
+    "connected",
+    "resumed",
+    "errors",
+    "client_cpu",
+    "server_cpu",
+    "interrupted",
+    "failures",
+    "tls",
+)

@@ -13,6 +13,7 @@ from aionet.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from aionet.bench.results import Results
 
 __all__ = ["FORMS", "Condition"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from aionet.bench.buckets import SIGNIFICANT_DIGITS
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = ["HIGHEST", "Histogram", "require_library"]
+
+_DEVIATION: Final = re.compile(r"(?<=StdDeviation   = )[ \d.]+\]")
 
 HIGHEST: Final = 24 * 3600 * 10**9  # ns; no run waits longer for a reply
 
@@ -97,4 +100,6 @@ class Histogram:
         """The percentile distribution in milliseconds, as HdrHistogram's plotters take it (.hgrm)."""
         out = io.BytesIO()
         self._inner.output_percentile_distribution(out, 1e6)
-        return out.getvalue().decode()
+        deviation = float(self._inner.get_stddev()) if self.count else 0.0
+        # The package scales the mean and forgets the deviation beside it.
+        return _DEVIATION.sub(f"{deviation / 1e6:12.3f}]", out.getvalue().decode())

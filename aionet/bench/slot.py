@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any, Final, Literal, Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import attrs
 

@@ -12,6 +12,7 @@ __all__ = ["main"]
 # Where each command is. It is imported when it is used: to draw tables takes libraries that netcat has no use for, and
 # that take a third of its start.
 _COMMANDS: Final = {
+    "bench": "aionet.cli.bench.command:bench",
     "completion": "aionet.cli.completion:completion",
     "connect": "aionet.cli.netcat.connect:connect_command",
     "demo": "aionet.cli.demo.command:demo",

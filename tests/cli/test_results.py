@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from aionet.bench.buckets import quantile
+from aionet.bench.units import thousands
 from aionet.cli.demo.measure import Candidate, Cores, Sample, Workload
 from aionet.cli.demo.results import Results
-from aionet.cli.demo.table import report, thousands
+from aionet.cli.demo.table import report
 
 AIONET = Candidate("aionet", "asyncio")
 STREAMS = Candidate("streams", "asyncio")

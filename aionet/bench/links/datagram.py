@@ -322,5 +322,5 @@ class DatagramSource(_Datagrams):
 
     def check(self, now: int, patience: int) -> None:
         """Ask again: the server may have missed it, or have forgotten us."""
-        if now - self._asked > patience:
+        if self._sock is not None and now - self._asked > patience:
             self._ask()

@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from aionet.cli.demo.table import counted, table, thousands
+from aionet.bench.units import counted, thousands
+from aionet.cli.demo.table import table
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aionet.bench.machine import versions
+from aionet.bench.units import counted, thousands
 from aionet.cli.demo.results import OURS
 from aionet.system.loops import available_loops
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from aionet.cli.demo.results import Results, Row
 
-__all__ = ["counted", "report", "table", "thousands"]
+__all__ = ["report", "table"]
 
 _WIDE: Final = 100  # columns from which there is room for the bars
 _BAR: Final = 18
@@ -47,11 +48,6 @@ _RATIOS: Final = (f"{_TIMES} as\nmany", f"{_TIMES} the\nCPU")
 _HEADINGS: Final = (*_FIGURES, *_RATIOS)
 
 _OURS: Final = "bold green"
-
-
-def thousands(number: float) -> str:
-    """With a space between thousands: 148 000."""
-    return f"{number:,.0f}".replace(",", " ")
 
 
 def report(results: Results, width: int) -> RenderableType:
@@ -135,8 +131,3 @@ def _said(text: str) -> Text:
 
 def _warned(text: str) -> Text:
     return Text(text, style="yellow")
-
-
-def counted(number: int, noun: str) -> str:
-    """With its noun: 1 round, 3 rounds."""
-    return f"{thousands(number)} {noun}" + ("" if number == 1 else "s")

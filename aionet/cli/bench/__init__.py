@@ -1,0 +1,1 @@
+"""``aionet bench``: how fast a server really is."""

@@ -22,7 +22,7 @@ from aionet.errors import AionetError, OptionError
 from aionet.system.loops import loop_factory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from aionet.bench.plan import Plan
     from aionet.bench.tally import Point
@@ -193,7 +193,7 @@ class _Conductor:
         self._server.append((now, total))
 
     @contextmanager
-    def _ctrl_c(self) -> Iterator[None]:
+    def _ctrl_c(self) -> Generator[None]:
         """Let the first Ctrl-C end the measurement, and no more than that."""
         if threading.current_thread() is not threading.main_thread():
             yield

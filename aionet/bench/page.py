@@ -68,9 +68,9 @@ def _body(results: Results) -> Iterator[str]:
     yield f'<p class="headline">{escape(headline(results))}</p>'
     latencies = percentiles(results)
     if latencies:
-        heads = "".join(f"<th>{name}</th>" for name, _ in latencies)
+        heads = "".join(f"<th>latency {name}</th>" if name == "p50" else f"<th>{name}</th>" for name, _ in latencies)
         cells = "".join(f"<td>{escape(value)}</td>" for _, value in latencies)
-        yield f'<table class="latency"><tr><th>latency</th>{heads}</tr><tr><td></td>{cells}</tr></table>'
+        yield f'<table class="latency"><tr>{heads}</tr><tr>{cells}</tr></table>'
     for doubt in doubts(results):
         yield f'<p class="doubt">{escape(str(doubt))}</p>'
     yield from _errors(results)

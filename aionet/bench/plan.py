@@ -42,6 +42,15 @@ class TLSPlan:
     resume: bool = False
 
 
+def _default_size(plan: Plan) -> Sizes:
+    bulk = plan.mode in ("sink", "source")
+    return Sizes.parse((_DATAGRAM_BULK if plan.datagrams else _BULK) if bulk else _SMALL)
+
+
+def _default_timeout(plan: Plan) -> float:
+    return 1.0 if plan.datagrams else 5.0
+
+
 @attrs.frozen(kw_only=True)
 class Plan:
     """What is sent where, how often, and for how long; times in seconds, sizes in bytes.
@@ -56,7 +65,7 @@ class Plan:
     endpoint: Endpoint = attrs.field(converter=_endpoint)
     mode: Mode = "echo"
     connections: int = 10
-    size: Sizes = attrs.field()
+    size: Sizes = attrs.Factory(_default_size, takes_self=True)
     pipeline: int = 1
     duration: float = 10.0
     warmup: float = 1.0
@@ -67,18 +76,9 @@ class Plan:
     processes: int = 1
     loop: str = "auto"
     seed: int = 0
-    timeout: float = attrs.field()
+    timeout: float = attrs.Factory(_default_timeout, takes_self=True)
     tls: TLSPlan = TLSPlan()
     offset: float = 0.0
-
-    @size.default
-    def _default_size(self) -> Sizes:
-        bulk = self.mode in ("sink", "source")
-        return Sizes.parse((_DATAGRAM_BULK if self.datagrams else _BULK) if bulk else _SMALL)
-
-    @timeout.default
-    def _default_timeout(self) -> float:
-        return 1.0 if self.datagrams else 5.0
 
     def __attrs_post_init__(self) -> None:
         for name, low, high in (
@@ -174,12 +174,10 @@ class Plan:
         Raises OptionError, ValueError, TypeError, KeyError for what is none.
         """
         expect, request = given["expect"], given["request"]
-        return cls(
-            **given
-            | {
-                "size": Sizes.parse(given["size"]),
-                "expect": None if expect is None else Expect.parse(expect),
-                "request": None if request is None else base64.b64decode(request, validate=True),
-                "tls": TLSPlan(**given["tls"]),
-            }
-        )
+        read: dict[str, Any] = {
+            "size": Sizes.parse(given["size"]),
+            "expect": None if expect is None else Expect.parse(expect),
+            "request": None if request is None else base64.b64decode(request, validate=True),
+            "tls": TLSPlan(**given["tls"]),
+        }
+        return cls(**given | read)

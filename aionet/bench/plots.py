@@ -7,6 +7,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from aionet.bench.units import thousands
 from aionet.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _throughput(axes: Any, results: Results) -> None:  # noqa: ANN401 - as above
         errors = [point.errors / (point.seconds or 1) for point in points]
         axes.plot(at, errors, color=_RED, label="errors a second")
     axes.set_ylim(bottom=0)
-    _over_time(axes, results, "a second")
+    _over_time(axes, results, "replies a second")
 
 
 def _latency_over_time(axes: Any, results: Results) -> None:  # noqa: ANN401 - as above
@@ -197,19 +198,28 @@ def _over_time(axes: Any, results: Results, what: str) -> None:  # noqa: ANN401 
     axes.set_xlabel("seconds")
     axes.set_ylabel(what)
     _legend(axes)
-    if what == "a second":
-        axes.yaxis.set_major_formatter(lambda value, _position: f"{value:,.0f}".replace(",", " "))
+    if what == "replies a second":
+        axes.yaxis.set_major_formatter(_with_spaces)
 
 
 def _legend(axes: Any) -> None:  # noqa: ANN401 - as above
-    """Beside the plot, where it hides nothing."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    """Above the plot, where it hides nothing; one line needs none."""
+    handles, _ = axes.get_legend_handles_labels()
+    if len(handles) > 1:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=len(handles))
 
 
 def _plain_log(axis: Any) -> None:  # noqa: ANN401 - as above
     """Numbers as they are read, 0.1 and not a power of ten; and some even where the axis spans less than a decade."""
     ticker = importlib.import_module("matplotlib.ticker")
     axis.set_major_locator(ticker.LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axis.set_major_formatter(_short)
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _short(value: float, _position: int) -> str:
+    return f"{value:g}"
+
+
+def _with_spaces(value: float, _position: int) -> str:
+    return thousands(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import attrs
 
@@ -109,6 +109,7 @@ class Results:
             "datagrams": attrs.asdict(self.datagrams),
             "points": [point.as_json() for point in self.points],
             **{name: getattr(self, name).encode() for name in _HISTOGRAMS},
+            "errors": dict(self.errors.most_common()),
             **{name: getattr(self, name) for name in _PLAIN},
         }
 
@@ -123,12 +124,13 @@ class Results:
         }
 
     @classmethod
-    def from_json(cls, given: Any) -> Self:  # noqa: ANN401 - whatever was in the file
+    def from_json(cls, whole: object) -> Self:
         """Make results of their JSON.
 
         Raises ResultsError that says what is wrong with it.
         """
-        if not isinstance(given, dict) or given.get("format") != _FORMAT:
+        given = cast("dict[str, Any]", whole)
+        if not isinstance(whole, dict) or given.get("format") != _FORMAT:
             raise ResultsError("these are no results of aionet bench")
         if given.get("version") != _VERSION:
             raise ResultsError(f"results of version {given.get('version')!r}: expected version {_VERSION}")
@@ -141,7 +143,8 @@ class Results:
                 latency=Histogram.decode(given["latency"]),
                 lag=Histogram.decode(given["lag"]),
                 setup=Histogram.decode(given["setup"]),
-                **{name: given[name] for name in _PLAIN} | {"errors": Counter(given["errors"])},
+                errors=Counter(given["errors"]),
+                **{name: given[name] for name in _PLAIN},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
@@ -167,8 +170,8 @@ class Results:
         try:
             return cls.from_json(json.loads(text))
         except json.JSONDecodeError as error:
-            whole = error.pos < len(text.rstrip())
-            why = f"no JSON: {error}" if whole else "truncated: the JSON ends in the middle"
+            inside = error.pos < len(text.rstrip())
+            why = f"no JSON: {error}" if inside else "truncated: the JSON ends in the middle"
             raise ResultsError(f"{path}: {why}") from error
         except ResultsError as error:
             raise ResultsError(f"{path}: {error}") from error
@@ -194,7 +197,6 @@ _PLAIN: Final = (
     "bytes_received",
     "connected",
     "resumed",
-    "errors",
     "client_cpu",
     "server_cpu",
     "interrupted",

@@ -71,11 +71,9 @@ class Slot:
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Self:
         """Make a slot of its JSON."""
-        return cls(
-            **given
-            | {name: buckets.load(given[name]) for name in _BUCKETS}
-            | {"errors": Counter(given["errors"]), "datagrams": Datagrams(**given["datagrams"])}
-        )
+        read: dict[str, Any] = {name: buckets.load(given[name]) for name in _BUCKETS}
+        read |= {"errors": Counter(given["errors"]), "datagrams": Datagrams(**given["datagrams"])}
+        return cls(**given | read)
 
 
 _BUCKETS: Final = ("latency", "lag", "setup")

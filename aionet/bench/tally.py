@@ -94,13 +94,13 @@ class Tally:
     """
 
     generators: int
-    points: dict[int, Point] = attrs.field(factory=dict)
+    points: dict[int, Point] = attrs.field(factory=dict[int, "Point"])
     latency: Buckets = attrs.field(factory=buckets.new)
     lag: Buckets = attrs.field(factory=buckets.new)
     setup: Buckets = attrs.field(factory=buckets.new)
-    errors: Counter[str] = attrs.field(factory=Counter)
+    errors: Counter[str] = attrs.field(factory=Counter[str])
     datagrams: Datagrams = attrs.field(factory=Datagrams)
-    jitters: list[float] = attrs.field(factory=list)
+    jitters: list[float] = attrs.field(factory=list[float])
     late_replies: int = 0
     connected: int = 0
     resumed: int = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import sys
@@ -80,6 +81,8 @@ async def _generate(plan: Plan) -> None:
         order = await orders.next()
         if order is None or "start" not in order:
             return
+        gc.collect()
+        gc.freeze()  # what lives as long as the run need not be looked at again and again
         running = asyncio.create_task(generator.run(order["start"]))
         listening = asyncio.create_task(_stop_when_told(orders, generator, running))
         try:

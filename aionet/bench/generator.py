@@ -12,7 +12,6 @@ runs, it is used in the same way::
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -155,8 +154,6 @@ class Generator:
     async def run(self, start: int) -> None:
         """Warm up from that time.monotonic_ns() on, measure, and wait for the last replies, at most the timeout."""
         plan, run = self._plan, self._running
-        gc.collect()
-        gc.freeze()  # what lives as long as the run need not be looked at again and again
         zero = start + int(plan.warmup * 1e9)
         await self._until(start)
         run.pacing.start(start)
@@ -198,10 +195,13 @@ class Generator:
 
     async def _drain(self, run: Run) -> None:
         deadline = time.monotonic_ns() + run.patience
-        while any(each.under_way for each in self._links):
+        while run.pacing.waiting or any(each.under_way for each in self._links):
             if time.monotonic_ns() > deadline:
                 break
             await asyncio.sleep(_DRAINED)
+        unsent = run.pacing.give_up()
+        if unsent:
+            self._book.errors["not sent: every connection was busy to the end"] += unsent
         too_late = time.monotonic_ns() + run.patience + 1
         for each in self._links:
             if each.under_way:

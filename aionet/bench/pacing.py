@@ -40,7 +40,16 @@ class Pacing(Protocol):
         ...
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Nothing more is due. What was due and could not be sent yet still may be."""
+        ...
+
+    def give_up(self) -> int:
+        """Return how many were due and have not been sent; they will not be."""
+        ...
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are any."""
         ...
 
     def ready(self, link: Link, count: int) -> None:
@@ -75,6 +84,15 @@ class ClosedLoop:
         """As Pacing.stop."""
         self._running = False
         self._stopped = True
+
+    def give_up(self) -> int:
+        """As Pacing.give_up."""
+        return 0
+
+    @property
+    def waiting(self) -> bool:
+        """As Pacing.waiting."""
+        return False
 
     def ready(self, link: Link, count: int) -> None:
         """As Pacing.ready."""
@@ -118,6 +136,15 @@ class OpenLoop:
         """As Pacing.stop."""
         self._stopped = True
         self._alarm.close()
+
+    def give_up(self) -> int:
+        """As Pacing.give_up."""
+        return 0
+
+    @property
+    def waiting(self) -> bool:
+        """As Pacing.waiting."""
+        return False
 
     def ready(self, link: Link, count: int) -> None:
         """As Pacing.ready."""
@@ -173,16 +200,20 @@ class OpenConnecting(OpenLoop):
         super().__init__(loop, plan, book)
         self._late: deque[int] = deque()  # when those were due that wait
 
-    def stop(self) -> None:
-        """As Pacing.stop."""
-        super().stop()
-        if self._late:
-            self._book.errors["not sent: every connection was busy to the end"] += len(self._late)
-            self._late.clear()
+    def give_up(self) -> int:
+        """As Pacing.give_up."""
+        count = len(self._late)
+        self._late.clear()
+        return count
+
+    @property
+    def waiting(self) -> bool:
+        """As Pacing.waiting."""
+        return bool(self._late)
 
     def free(self, link: Link, count: int, now: int) -> None:
         """As Pacing.free."""
-        if self._late and not self._stopped:
+        if self._late:
             self._send(link, self._late.popleft())
         else:
             self._links.append(link)

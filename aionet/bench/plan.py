@@ -124,6 +124,8 @@ class Plan:
                 raise OptionError(f"size {self.size}: expected at least {SEQUENCE} bytes, which number the datagram")
             if self.size.most > _MAX_DATAGRAM:
                 raise OptionError(f"size {self.size}: a datagram has at most {_MAX_DATAGRAM} bytes")
+        if self.mode == "request-file" and (self.open_loop or self.pipeline > 1):
+            raise OptionError("mode request-file over UDP: one at a time, since nothing says which reply is whose")
         if self.request is not None and len(self.request) > _MAX_DATAGRAM:
             raise OptionError(f"the request has {len(self.request)} bytes: a datagram has at most {_MAX_DATAGRAM}")
 

@@ -96,7 +96,7 @@ class Results:
 
     def supports(self, percentile: float) -> bool:
         """Whether there are enough values for that percentile to be more than chance."""
-        return self.latency.count * (100 - percentile) / 100 >= _VALUES_ABOVE
+        return round(self.latency.count * (100 - percentile) / 100, 6) >= _VALUES_ABOVE
 
     def as_json(self) -> dict[str, Any]:
         """The results as JSON, with what people look for first in plain figures."""
@@ -170,8 +170,8 @@ class Results:
         try:
             return cls.from_json(json.loads(text))
         except json.JSONDecodeError as error:
-            inside = error.pos < len(text.rstrip())
-            why = f"no JSON: {error}" if inside else "truncated: the JSON ends in the middle"
+            ends_in_the_middle = text.startswith("{") and not text.endswith("}\n")
+            why = "truncated: the JSON ends in the middle" if ends_in_the_middle else f"no JSON: {error}"
             raise ResultsError(f"{path}: {why}") from error
         except ResultsError as error:
             raise ResultsError(f"{path}: {error}") from error

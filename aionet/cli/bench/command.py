@@ -48,14 +48,24 @@ def bench() -> None:
     """
 
 
+class _RunContext(click.Context):
+    """Called as its group is: nobody has to say ``run``."""
+
+    @property
+    def command_path(self) -> str:
+        """As click.Context.command_path."""
+        return self.parent.command_path if self.parent is not None else super().command_path
+
+
 class _Run(click.Command):
-    """Named by its group: nobody has to say ``run``."""
+    """What the group does where its first argument is an endpoint."""
+
+    context_class = _RunContext
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click.Command.format_usage."""
-        program = ctx.parent.command_path if ctx.parent is not None else ctx.command_path
-        formatter.write_usage(program, "[OPTIONS] ENDPOINT")
-        formatter.write_usage(program, "compare [OPTIONS] A B", prefix="       ")
+        formatter.write_usage(ctx.command_path, "[OPTIONS] ENDPOINT")
+        formatter.write_usage(ctx.command_path, "compare [OPTIONS] A B", prefix="       ")
 
 
 @bench.command(cls=_Run, hidden=True)

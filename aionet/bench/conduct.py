@@ -162,6 +162,7 @@ class _Conductor:
             except ProcessError as error:
                 if generator in running:
                     del running[generator]
+                    generator.give_up()
                     self._failures.append(str(error))
                     self._tally.generators -= 1
         if self._interrupted and not self._told:

@@ -53,6 +53,7 @@ class Process:
         self._input = cast("IO[bytes]", self._popen.stdin)
         self._output = cast("IO[bytes]", self._popen.stdout)
         self._heard = bytearray()  # and not returned yet
+        self._given_up = False
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +62,7 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if error is None:
+            if error is None and not self._given_up:
                 self._leave()
         finally:
             self._popen.kill()
@@ -114,6 +115,10 @@ class Process:
             self._input.flush()
         except BrokenPipeError:
             pass  # it has ended: what it said last is for hear to find
+
+    def give_up(self) -> None:
+        """Leave the block without a complaint about it: what is wrong with it is known."""
+        self._given_up = True
 
     def ask(self) -> dict[str, Any]:
         """Tell it, and return what it answers."""

@@ -20,7 +20,8 @@ def plan(endpoint: str, **given: Any) -> Plan:
     """A short run, without a warm-up."""
     if "size" in given:
         given["size"] = Sizes.parse(given["size"])
-    return Plan(**{"endpoint": endpoint, "duration": 0.2, "warmup": 0.0, "connections": 2} | given)
+    usual: dict[str, Any] = {"duration": 0.2, "warmup": 0.0, "connections": 2}
+    return Plan(endpoint=endpoint, **usual | given)
 
 
 async def generate(given: Plan, *, stop_after: float | None = None) -> Tally:

@@ -107,7 +107,7 @@ def answering(answer: Callable[[socket.socket, bytes, object], None]) -> Iterato
 
 
 def echo_datagram(sock: socket.socket, data: bytes, peer: object) -> None:
-    sock.sendto(data, peer)  # type: ignore[arg-type]  # what recvfrom returned
+    sock.sendto(data, peer)  # type: ignore[call-overload]  # what recvfrom returned
 
 
 def refused() -> str:

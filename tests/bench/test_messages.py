@@ -77,29 +77,12 @@ def test_sizes_are_drawn_from_the_distribution(text: str, least: int, most: int)
     assert sum(drawn) / len(drawn) == pytest.approx(means[text], rel=0.15)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "0",
-        "-1",
-        "1.5",
-        "x",
-        "16777217",
-        "uniform:5",
-        "uniform:9-5",
-        "uniform:0-5",
-        "normal:5",
-        "normal:5,-1",
-        "normal:5,inf",
-        "normal:5,nan",
-        "choice:5",
-        "choice:5:0",
-        "choice:5:x",
-        "choice:",
-        "gamma:1,2",
-    ],
-)
+NO_SIZES = ["", "0", "-1", "1.5", "x", "16777217", "uniform:5", "uniform:9-5", "uniform:0-5", "gamma:1,2"]
+NO_SIZES += ["normal:5", "normal:5,-1", "normal:5,inf", "normal:5,nan"]
+NO_SIZES += ["choice:5", "choice:5:0", "choice:5:x", "choice:"]
+
+
+@pytest.mark.parametrize("text", NO_SIZES)
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match="expected 64, uniform:64-1024"):
         Sizes.parse(text)

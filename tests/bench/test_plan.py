@@ -76,6 +76,6 @@ def test_a_share_without_a_connection_is_refused() -> None:
 
 
 def test_what_is_not_given_suits_the_mode() -> None:
-    sizes = [str(Plan(endpoint=each, mode=mode).size) for each in (TCP, UDP) for mode in ("echo", "sink")]  # type: ignore[arg-type]  # mypy widens the modes
+    sizes = [str(Plan(endpoint=each, mode=mode).size) for each in (TCP, UDP) for mode in ("echo", "sink")]
     assert sizes == ["64", "65536", "64", "1200"]
     assert (Plan(endpoint=TCP).timeout, Plan(endpoint=UDP).timeout) == (5.0, 1.0)

@@ -61,11 +61,13 @@ class _TimerAlarm:
         self._value = self._spec.value
         self._address = ctypes.addressof(self._spec)
         self._ring = ring
+        self._when = 0
         self._poller = poller_of(loop)
         self._poller.watch(self._fd, READABLE, self._on_time)
 
     def set(self, when: int) -> None:
         """As Alarm.set."""
+        self._when = when
         value = self._value
         value.seconds, value.nanoseconds = divmod(max(when, 1), _NANO)  # zero would stop it
         self._settime(self._fd, _ABSOLUTE, self._address, None)
@@ -78,11 +80,13 @@ class _TimerAlarm:
             self._fd = -1
 
     def _on_time(self, events: int) -> None:
-        try:
-            os.read(self._fd, 8)
-        except BlockingIOError:  # set anew since it went off
+        when = self._when
+        if time.monotonic_ns() < when:  # set anew since it went off
             return
         self._ring()
+        # Setting it anew has made it silent; else it would go off again and again until it is read.
+        if self._when == when and self._fd >= 0:
+            os.read(self._fd, 8)
 
 
 class _LoopAlarm:

@@ -11,6 +11,7 @@ from aionet.bench.sizes import Sizes
 from aionet.errors import AddressError, OptionError
 
 TCP, UDP = "tcp://127.0.0.1:8000", "udp://127.0.0.1:8000"
+_usual: dict[str, Any] = {"endpoint": TCP}
 REQUEST: dict[str, Any] = {"mode": "request-file", "request": b"PING\r\n", "expect": Expect.parse("line")}
 
 
@@ -52,7 +53,7 @@ def test_a_plan_survives_json(plan: Plan) -> None:
 )
 def test_what_makes_no_sense_is_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionError, match=says):
-        Plan(**{"endpoint": TCP} | given)
+        Plan(**_usual | given)
 
 
 def test_an_endpoint_that_is_none_is_refused() -> None:

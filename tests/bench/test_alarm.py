@@ -1,12 +1,12 @@
 """A timer that is on time."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 
 import pytest
 
-from aionet.bench import alarm as module
 from aionet.bench.alarm import Alarm, alarm
 
 MILLISECOND = 1_000_000
@@ -18,7 +18,7 @@ KINDS = [pytest.param("timerfd", id="timerfd"), pytest.param("loop", id="the loo
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], Alarm]:
     """Return what makes an alarm on the running loop: the system's own, or the loop's."""
     if request.param == "loop":
-        monkeypatch.setattr(module.sys, "platform", "another")
+        monkeypatch.setattr(sys, "platform", "another")
     return lambda ring: alarm(asyncio.get_running_loop(), ring)
 
 

@@ -2,8 +2,8 @@
 
 An event loop's timers are the timeouts of epoll_wait, which counts in milliseconds, and the loops round up: a message
 that is due in 50 microseconds would leave in a thousand. A timerfd (man 2 timerfd_create) goes off to the microsecond
-and is a descriptor like any other. Python has it from 3.13 on, the C library before; elsewhere the loop's own timers
-must do.
+and is a descriptor like any other. Python has it from 3.13 on only, so it is the C library's that is called; elsewhere
+than on Linux the loop's own timers must do.
 """
 
 from __future__ import annotations

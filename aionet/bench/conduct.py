@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from aionet.bench.histogram import Histogram, require_library
-from aionet.bench.machine import Machine, cpu_seconds, versions
+from aionet.bench.histogram import require_library
+from aionet.bench.machine import Machine, cpu_seconds
 from aionet.bench.process import PATIENCE, Process, ProcessError
 from aionet.bench.results import Results
 from aionet.bench.slot import Slot
@@ -214,33 +214,14 @@ class _Conductor:
     # --- what came of it --------------------------------------------------------------------------------------------
 
     def _results(self) -> Results:
-        tally, points = self._tally, self._tally.settled()
-        seconds = sum(point.seconds for point in points)
-        first, last = (self._server[0], self._server[-1]) if len(self._server) > 1 else ((0.0, 0.0), (0.0, 0.0))
-        tally.datagrams.jitter = sum(tally.jitters) / len(tally.jitters) if tally.jitters else 0.0
-        return Results(
-            plan=self._plan,
+        first, last = (self._server[0], self._server[-1]) if self._server else ((0.0, 0.0), (0.0, 0.0))
+        return Results.of(
+            self._plan,
+            self._tally,
             command=self._command,
             began=self._began,
             machine=self._machine,
-            versions=versions(),
             loop=self._loop,
-            generators=self._plan.processes,
-            seconds=seconds,
-            replies=sum(point.replies for point in points),
-            late_replies=tally.late_replies,
-            sent=sum(point.sent for point in points),
-            bytes_sent=sum(point.bytes_sent for point in points),
-            bytes_received=sum(point.bytes_received for point in points),
-            connected=tally.connected,
-            resumed=tally.resumed,
-            points=points,
-            latency=Histogram(tally.latency),
-            lag=Histogram(tally.lag),
-            setup=Histogram(tally.setup),
-            errors=tally.errors,
-            datagrams=tally.datagrams,
-            client_cpu=sum(point.client_cpu * point.seconds for point in points) / seconds if seconds else 0.0,
             server_cpu=(last[1] - first[1]) / (last[0] - first[0]) if last[0] > first[0] else None,
             interrupted=self._interrupted,
             failures=self._failures,

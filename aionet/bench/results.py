@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 import attrs
 
 from aionet.bench.histogram import Histogram
-from aionet.bench.machine import Machine
+from aionet.bench.machine import Machine, versions
 from aionet.bench.plan import Plan
 from aionet.bench.slot import Datagrams
-from aionet.bench.tally import Point
+from aionet.bench.tally import Point, Tally
 from aionet.errors import AionetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["PERCENTILES", "Results", "ResultsError"]
@@ -71,6 +72,57 @@ class Results:
     interrupted: bool
     failures: list[str]
     tls: str | None
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        tally: Tally,
+        *,
+        command: str,
+        began: str,
+        machine: Machine,
+        loop: str,
+        server_cpu: float | None = None,
+        interrupted: bool = False,
+        failures: Sequence[str] = (),
+        tls: str | None = None,
+    ) -> Self:
+        """Make results of what all generators have counted, wherever they ran.
+
+        Raises MissingExtraError where the package ``hdrhistogram`` is not installed.
+        """
+        points = tally.settled()
+        seconds = sum(point.seconds for point in points)
+        jitter = sum(tally.jitters) / len(tally.jitters) if tally.jitters else 0.0
+        return cls(
+            plan=plan,
+            command=command,
+            began=began,
+            machine=machine,
+            versions=versions(),
+            loop=loop,
+            generators=plan.processes,
+            seconds=seconds,
+            replies=sum(point.replies for point in points),
+            late_replies=tally.late_replies,
+            sent=sum(point.sent for point in points),
+            bytes_sent=sum(point.bytes_sent for point in points),
+            bytes_received=sum(point.bytes_received for point in points),
+            connected=tally.connected,
+            resumed=tally.resumed,
+            points=points,
+            latency=Histogram(tally.latency),
+            lag=Histogram(tally.lag),
+            setup=Histogram(tally.setup),
+            errors=tally.errors,
+            datagrams=attrs.evolve(tally.datagrams, jitter=jitter),
+            client_cpu=sum(point.client_cpu * point.seconds for point in points) / seconds if seconds else 0.0,
+            server_cpu=server_cpu,
+            interrupted=interrupted,
+            failures=list(failures),
+            tls=tls,
+        )
 
     @property
     def rate(self) -> float:

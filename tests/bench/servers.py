@@ -6,12 +6,14 @@ They are as far from the code under test as can be: no loop, no aionet.
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.programs import PATIENCE
+from tests.tools import require_tool
 
 if TYPE_CHECKING:
     import ssl
@@ -115,3 +117,14 @@ def refused() -> str:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+
+
+def make_certificate(folder: Path) -> Path:
+    """Make a certificate for 127.0.0.1 and for localhost, with its key in the same file."""
+    file, key = folder / "both.pem", folder / "key.pem"
+    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
+    command = [require_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=test", "-addext", names, "-keyout", str(key), "-out", str(file)]
+    subprocess.run(command, check=True, capture_output=True)
+    file.write_text(file.read_text() + key.read_text())
+    return file

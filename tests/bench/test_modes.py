@@ -26,7 +26,7 @@ async def test_every_echo_is_counted_and_compared(size: str, pipeline: int) -> N
     with serving(echo) as endpoint:
         tally = await generate(plan(endpoint, size=size, pipeline=pipeline))
     assert not tally.errors
-    assert replies(tally) == sum(tally.latency.values()) > 10
+    assert replies(tally) == sum(tally.latency.values()) > 1
     point = tally.settled()[0]
     assert point.connections == 2
     assert point.p50 <= point.p99 <= point.max
@@ -36,7 +36,14 @@ async def test_over_a_unix_socket(tmp_path: Path) -> None:
     with serving(echo, unix=tmp_path / "socket") as endpoint:
         tally = await generate(plan(endpoint, connections=5))
     assert not tally.errors
-    assert replies(tally) > 10
+    assert replies(tally) > 1
+
+
+async def test_of_the_addresses_of_a_name_the_one_that_answers_is_taken() -> None:
+    with serving(echo) as endpoint:
+        tally = await generate(plan(endpoint.replace("127.0.0.1", "localhost")))
+    assert not tally.errors
+    assert replies(tally) > 1
 
 
 async def test_on_schedule_every_message_is_sent_and_answered() -> None:
@@ -101,7 +108,7 @@ async def test_connections_are_counted_when_they_are_answered(rate: float | None
     with serving(echo) as endpoint:
         tally = await generate(plan(endpoint, mode="connect", rate=rate))
     assert not tally.errors
-    assert replies(tally) == sum(tally.setup.values()) > 10
+    assert replies(tally) == sum(tally.setup.values()) > 1
 
 
 @pytest.mark.parametrize("expect", ["line", "bytes:6"])
@@ -115,7 +122,7 @@ async def test_a_request_from_a_file_and_a_framed_reply(expect: str) -> None:
         given = plan(endpoint, mode="request-file", request=b"PING\r\n", expect=Expect.parse(expect), pipeline=3)
         tally = await generate(given)
     assert not tally.errors
-    assert replies(tally) > 10
+    assert replies(tally) > 1
 
 
 async def test_replies_with_a_length_before_them() -> None:
@@ -130,7 +137,7 @@ async def test_replies_with_a_length_before_them() -> None:
         given = plan(endpoint, mode="request-file", request=b"?", expect=Expect.parse("length:4"), pipeline=2)
         tally = await generate(given)
     assert not tally.errors
-    assert replies(tally) > 10
+    assert replies(tally) > 1
 
 
 @pytest.mark.parametrize("given", [{"pipeline": 4}, {"rate": 500.0}, {"size": "choice:8:1,1400:1"}])
@@ -138,7 +145,7 @@ async def test_datagrams_that_come_back(given: dict[str, object]) -> None:
     with answering(echo_datagram) as endpoint:
         tally = await generate(plan(endpoint, **given))
     assert not tally.errors
-    assert replies(tally) > 10
+    assert replies(tally) > 1
     assert (tally.datagrams.lost, tally.datagrams.duplicate, tally.datagrams.reordered) == (0, 0, 0)
     assert tally.jitters[0] > 0
 
@@ -215,5 +222,5 @@ async def test_a_request_and_a_datagram_in_reply() -> None:
 
     with answering(serve) as endpoint:
         tally = await generate(plan(endpoint, mode="request-file", request=b"who is it?"))
-    assert replies(tally) > 10
+    assert replies(tally) > 1
     assert not tally.errors

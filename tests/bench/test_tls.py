@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +11,7 @@ from aionet.bench.generator import NotConnectedError
 from aionet.bench.plan import TLSPlan
 from aionet.errors import OptionError
 from tests.bench.generating import generate, plan, replies
-from tests.bench.servers import echo, serving
-from tests.tools import require_tool
+from tests.bench.servers import echo, make_certificate, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,14 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 and for localhost, with its key in the same file."""
-    file = tmp_path_factory.mktemp("certificate") / "both.pem"
-    key = file.with_name("key.pem")
-    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
-    command = [require_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=test", "-addext", names, "-keyout", str(key), "-out", str(file)]
-    subprocess.run(command, check=True, capture_output=True)
-    file.write_text(file.read_text() + key.read_text())
-    return file
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pty
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aionet.bench.results import Results
-from tests.bench.servers import answering, echo, echo_datagram, refused, serving, sink
+from tests.bench.servers import answering, echo, echo_datagram, make_certificate, refused, serving, sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -190,6 +191,23 @@ def test_a_request_comes_from_a_file(tmp_path: Path, endpoint: str) -> None:
     assert "requests answered a second" in done.stdout
     assert "request-file · 6 bytes" in done.stdout
     assert bench(endpoint, *SHORT, "--request", "-", "--expect", "line", stdin="hi\n").returncode == 0
+
+
+def test_handshakes_are_told_and_what_was_agreed_on(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with serving(echo, tls=context) as where:
+        done = bench(where, *SHORT, "--mode", "connect", "--tls-ca", certificate, "--tls-resume")
+        refusing = bench(where, *SHORT, "--mode", "connect")
+        trusting = bench(where, *SHORT, "--tls-insecure")
+    assert done.returncode == 0, done.stderr
+    assert "connections a second" in done.stdout
+    assert re.search(r"^handshakes +[\d ]+ a second, p50 ", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^TLS +TLSv1.3 TLS_\w+, \d+% resumed", done.stdout, re.MULTILINE), done.stdout
+    assert refusing.returncode == 1
+    assert "handshake: certificate verify failed" in refusing.stdout
+    assert trusting.returncode == 0, trusting.stderr
 
 
 def test_datagrams_have_facts_of_their_own() -> None:

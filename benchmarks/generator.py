@@ -84,7 +84,7 @@ class Bench:
 
     def run(self, address: str, watching: Silent | None = None, scheme: str = "tcp", **given: Any) -> Results:  # noqa: ANN401 - the plan's
         """What one client process finds."""
-        usual = {"duration": self.seconds, "warmup": 0.5}
+        usual: dict[str, Any] = {"duration": self.seconds, "warmup": 0.5}
         with pinned(self.client_core):
             return drive(Plan(endpoint=f"{scheme}://{address}", **usual | given), observer=watching)
 
@@ -92,14 +92,13 @@ class Bench:
         """TCP, beside the client in C."""
         ours: list[float] = []
         theirs: list[float] = []
+        work = attrs.evolve(WORKLOAD, seconds=self.seconds)
         with self.server("c") as server:
             address = server.hear()["address"]
             for _ in range(self.rounds):
                 ours.append(self.run(address).rate)
-                with load(
-                    address, attrs.evolve(WORKLOAD, seconds=self.seconds), server.process.pid, self.client_core
-                ) as c:
-                    said = c.hear()
+                with load(address, work, server.process.pid, self.client_core) as client:
+                    said = client.hear()
                 theirs.append(said["messages"] / said["seconds"])
         found, limit = statistics.median(ours), statistics.median(theirs)
         needed = min(EXCHANGES, 0.5 * limit)

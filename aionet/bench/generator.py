@@ -122,7 +122,8 @@ class Generator:
         """Connect once, since in mode connect the links connect only when it is their turn."""
         where = attrs.evolve(self._plan.endpoint, scheme="tcp") if target.tls else self._plan.endpoint
         timeouts = Timeouts(connect=self._plan.timeout)
-        (await connect_to(where, local=None, options=SocketOptions(), timeouts=timeouts)).close()
+        connected = await connect_to(where, local=None, options=SocketOptions(), timeouts=timeouts)
+        connected.sock.close()
 
     async def _open_all(self, target: Target) -> int:
         deadline = time.monotonic() + self._plan.timeout

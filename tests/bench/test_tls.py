@@ -47,9 +47,9 @@ async def test_handshakes_are_counted_and_sessions_resumed_where_asked(
     context.maximum_version = version
     with serving(echo, tls=context) as endpoint:
         tls = TLSPlan(ca_file=str(certificate), resume=resume)
-        tally = await generate(plan(endpoint, mode="connect", tls=tls, connections=1))
+        tally = await generate(plan(endpoint, mode="connect", tls=tls, connections=1, duration=0.5))
     assert not tally.errors
-    assert tally.connected >= 5
+    assert tally.connected >= 2
     assert tally.resumed == (tally.connected - 1 if resume else 0)
 
 

@@ -1,6 +1,9 @@
 """aionet: networking for asyncio. Streams, servers and sockets, one contract on every event loop."""
 
 from aionet.address import Address, Endpoint, EndpointLike, InetAddress, UnixAddress, from_sockaddr
+from aionet.datagram.datagram import Datagram, DatagramBatch, DatagramStatistics
+from aionet.datagram.endpoint import DatagramEndpoint
+from aionet.datagram.open import bind_datagram, connect_datagram
 from aionet.errors import (
     AddressError,
     AionetError,
@@ -11,6 +14,9 @@ from aionet.errors import (
     ConnectError,
     ConnectTimeoutError,
     FrameError,
+    DatagramError,
+    DatagramRefusedError,
+    DatagramTooLargeError,
     FrameTooLargeError,
     IncompleteReadError,
     LimitError,
@@ -25,7 +31,7 @@ from aionet.errors import (
     StreamResetError,
     StreamTimeoutError,
 )
-from aionet.options import Limits, SocketOptions, Timeouts
+from aionet.options import ECN, DatagramOptions, Limits, SocketOptions, Timeouts
 from aionet.server.hooks import Hooks, ServerStatistics
 from aionet.server.server import DrainResult, Server, ServerState, serve
 from aionet.stream.connect import connect
@@ -62,6 +68,7 @@ from aionet.wire.proxy_trust import ProxyProtocol
 __all__ = [
     "COBS",
     "NEED_MORE",
+    "ECN",
     "Address",
     "AddressError",
     "AionetError",
@@ -75,6 +82,14 @@ __all__ = [
     "ConnectError",
     "ConnectTimeoutError",
     "Delimited",
+    "Datagram",
+    "DatagramBatch",
+    "DatagramEndpoint",
+    "DatagramError",
+    "DatagramOptions",
+    "DatagramRefusedError",
+    "DatagramStatistics",
+    "DatagramTooLargeError",
     "DrainResult",
     "Endpoint",
     "EndpointLike",
@@ -128,7 +143,9 @@ __all__ = [
     "VarintPrefixed",
     "available_loops",
     "build_proxy_header",
+    "bind_datagram",
     "connect",
+    "connect_datagram",
     "create_connection",
     "create_server",
     "current_loop_name",

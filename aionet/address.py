@@ -116,6 +116,12 @@ def _parse_number(name: str, text: str, highest: int) -> int:
     return _check_number(name, int(text), highest)
 
 
+def _inet_sockaddr(address: InetAddress) -> tuple[str, int] | tuple[str, int, int, int]:
+    if ":" in address.host:
+        return (address.host, address.port, address.flowinfo, address.scope_id)
+    return (address.host, address.port)
+
+
 @attrs.frozen(order=True)
 class InetAddress:
     """An IPv4 or IPv6 address and a port.
@@ -132,6 +138,11 @@ class InetAddress:
     port: int
     flowinfo: int = 0
     scope_id: int = 0
+    # What the socket module takes: (host, port) for IPv4, (host, port, flowinfo, scope_id) for IPv6. Kept, since every
+    # datagram that is sent needs it.
+    sockaddr: tuple[str, int] | tuple[str, int, int, int] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_inet_sockaddr, takes_self=True)
+    )
 
     def __attrs_post_init__(self) -> None:
         # Not as attrs validators, which cost a call a field: one address is made for each accepted connection.
@@ -147,13 +158,6 @@ class InetAddress:
     def family(self) -> socket.AddressFamily:
         """AF_INET or AF_INET6."""
         return socket.AF_INET6 if ":" in self.host else socket.AF_INET
-
-    @property
-    def sockaddr(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """What the socket module takes: (host, port) for IPv4, (host, port, flowinfo, scope_id) for IPv6."""
-        if ":" in self.host:
-            return (self.host, self.port, self.flowinfo, self.scope_id)
-        return (self.host, self.port)
 
     def __str__(self) -> str:
         if ":" not in self.host:

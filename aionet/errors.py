@@ -13,8 +13,11 @@ Whose fault it is shows in the class; the standard type that users already catch
     │   └── ConnectTimeoutError  TimeoutError
     ├── ResolveError             socket.gaierror         the name has no address
     ├── ListenError              OSError                 the address cannot be served
+    ├── DatagramError            OSError                 the network, or what the system refuses to send
+    │   └── DatagramRefusedError ConnectionRefusedError
     ├── LimitError                                       a bound that you set
     │   ├── FrameTooLargeError   ValueError
+    │   ├── DatagramTooLargeError  OSError (EMSGSIZE)
     │   └── StreamTimeoutError   TimeoutError
     ├── ProtocolError                                    the peer's bytes
     │   ├── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
@@ -50,6 +53,9 @@ __all__ = [
     "ConnectError",
     "ConnectTimeoutError",
     "FrameError",
+    "DatagramError",
+    "DatagramRefusedError",
+    "DatagramTooLargeError",
     "FrameTooLargeError",
     "IncompleteReadError",
     "LimitError",
@@ -147,6 +153,17 @@ class ListenError(AionetError, OSError):
     """The address cannot be listened on."""
 
 
+class DatagramError(AionetError, OSError):
+    """A datagram could not be sent, or the network said so of an earlier one; the endpoint stays open.
+
+    ``errno`` and ``__cause__`` are the system's.
+    """
+
+
+class DatagramRefusedError(DatagramError, ConnectionRefusedError):
+    """The peer's machine said that nobody receives there (ICMP port unreachable); of a Unix socket, the system."""
+
+
 class LimitError(AionetError):
     """A bound that you set was reached."""
 
@@ -162,6 +179,13 @@ class FrameTooLargeError(LimitError, ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (str(self), self.limit)
+
+
+class DatagramTooLargeError(LimitError, OSError):
+    """The datagram is larger than the protocol, the path or the send buffer takes; nothing was sent.
+
+    ``errno`` is EMSGSIZE.
+    """
 
 
 class StreamTimeoutError(LimitError, TimeoutError):

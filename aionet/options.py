@@ -1,4 +1,4 @@
-"""What can be set: SocketOptions, Timeouts, Limits. Times are in seconds, sizes in bytes.
+"""What can be set: SocketOptions, DatagramOptions, Timeouts, Limits. Times are in seconds, sizes in bytes.
 
 Each is frozen and checked when it is made: a value out of range raises OptionError, which names the option, the value
 and what is expected. ``attrs.evolve(options, ...)`` makes a changed copy.
@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from aionet.errors import OptionError
 
-__all__ = ["Limits", "SocketOptions", "Timeouts"]
+if TYPE_CHECKING:
+    from aionet.address import InetAddress
+
+__all__ = ["ECN", "LARGEST_DATAGRAM", "DatagramOptions", "Limits", "SocketOptions", "Timeouts"]
 
 _Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -29,6 +33,9 @@ _MAX_KEEPALIVE_COUNT = 127
 _MAX_USER_TIMEOUT = (2**31 - 1) / 1000
 _MIN_USER_TIMEOUT = 0.001
 _MAX_LINGER = 32767
+_MAX_TTL = 255
+# The largest payload of UDP: 65535 less its own header, over IPv6. Over IPv4 20 bytes less.
+LARGEST_DATAGRAM = 65527
 # More than any machine holds, and what the kernel's signed sizes can say.
 _MAX_SIZE = 2**63 - 1
 # RFC 8305 section 8: the delay must not be less.
@@ -77,6 +84,7 @@ def _seconds(lowest: float, highest: float = math.inf) -> _Validator:
 
 
 _flag = _validator("True or False", lambda value: isinstance(value, bool))
+_ecn = _validator("one of ECN", lambda value: _is_number(value) and value in (0, 1, 2, 3))
 _positive_seconds = _validator(
     "seconds, more than 0, or None for no limit", lambda value: _is_number(value) and value > 0
 )
@@ -134,6 +142,77 @@ class SocketOptions:
             value = getattr(self, name)
             if value is not None:
                 raise _refuse(self, name, value, "None while keepalive is False; set keepalive=True")
+
+
+class ECN(IntEnum):
+    """Explicit congestion notification: what the two bits of an IP header say. Source: RFC 3168 section 5."""
+
+    NOT_ECT = 0
+    ECT_1 = 1
+    ECT_0 = 2
+    CE = 3
+
+
+@attrs.frozen(kw_only=True)
+class DatagramOptions:
+    """Options and bounds of a datagram endpoint. None leaves the system's own default, unless it says otherwise.
+
+    | option | default | meaning |
+    |---|---|---|
+    | ``receive_queue`` | 1024 | datagrams that wait to be received; beyond it the newest is dropped and counted |
+    | ``receive_queue_bytes`` | 4194304 | bytes that wait to be received, likewise |
+    | ``max_datagram_size`` | 65535 | bytes taken of one datagram; a larger one is truncated, and says so |
+    | ``reuse_address`` | False | SO_REUSEADDR: several sockets may bind one address, as multicast programs do |
+    | ``reuse_port`` | False | SO_REUSEPORT: the system spreads peers over the sockets of one port |
+    | ``broadcast`` | False | SO_BROADCAST: allow sending to broadcast addresses |
+    | ``dual_stack`` | None | whether an IPv6 endpoint takes IPv4 too (IPV6_V6ONLY off); None: only where bound to ``*`` |
+    | ``receive_buffer`` | None | SO_RCVBUF in bytes, as asked for, before the kernel doubles it |
+    | ``send_buffer`` | None | SO_SNDBUF in bytes, likewise |
+    | ``ttl`` | None | time to live, hop limit: 1 to 255 |
+    | ``dont_fragment`` | None | True: no fragments, too large is an error (path MTU); False: the system fragments |
+    | ``ecn`` | None | the ECN bits of what is sent (RFC 3168) |
+    | ``receive_ecn`` | False | tell the ECN bits of what is received |
+    | ``pktinfo`` | False | tell the local address at which a datagram arrived |
+    | ``timestamps`` | False | tell when the kernel received a datagram |
+    | ``gro`` | None | UDP_GRO: take runs of datagrams at once; None: from the first recv_many or recv_batch on |
+    | ``gso`` | True | UDP_SEGMENT: send_many hands over runs of datagrams at once |
+    | ``multicast_interface`` | None | where multicast is sent: an interface's name, index or address |
+    | ``multicast_ttl`` | None | hops of multicast, 0 to 255 |
+    | ``multicast_loopback`` | None | whether this machine receives what it sends itself |
+
+    What the system refused or capped is no error: ``DatagramEndpoint.refused_options`` tells. UDP_GRO and UDP_SEGMENT
+    are used where the system has them, and nothing else changes where it does not.
+
+    Raises OptionError for a value out of range.
+    Source: man 7 socket, man 7 udp, man 7 ip, man 7 ipv6.
+    """
+
+    receive_queue: int = attrs.field(default=1024, validator=_integer(1, _MAX_SIZE))
+    # What 1024 datagrams of an Ethernet's size take, and some more.
+    receive_queue_bytes: int = attrs.field(default=4 * 1024 * 1024, validator=_integer(1, _MAX_SIZE))
+    max_datagram_size: int = attrs.field(default=65535, validator=_integer(1, _MAX_BUFFER))
+    reuse_address: bool = attrs.field(default=False, validator=_flag)
+    reuse_port: bool = attrs.field(default=False, validator=_flag)
+    broadcast: bool = attrs.field(default=False, validator=_flag)
+    dual_stack: bool | None = attrs.field(default=None, validator=_optional(_flag))
+    receive_buffer: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_BUFFER)))
+    send_buffer: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_BUFFER)))
+    ttl: int | None = attrs.field(default=None, validator=_optional(_integer(1, _MAX_TTL)))
+    dont_fragment: bool | None = attrs.field(default=None, validator=_optional(_flag))
+    ecn: ECN | None = attrs.field(default=None, validator=_optional(_ecn))
+    receive_ecn: bool = attrs.field(default=False, validator=_flag)
+    pktinfo: bool = attrs.field(default=False, validator=_flag)
+    timestamps: bool = attrs.field(default=False, validator=_flag)
+    gro: bool | None = attrs.field(default=None, validator=_optional(_flag))
+    gso: bool = attrs.field(default=True, validator=_flag)
+    multicast_interface: str | int | InetAddress | None = None
+    multicast_ttl: int | None = attrs.field(default=None, validator=_optional(_integer(0, _MAX_TTL)))
+    multicast_loopback: bool | None = attrs.field(default=None, validator=_optional(_flag))
+
+    def __attrs_post_init__(self) -> None:
+        if self.gro and self.max_datagram_size < LARGEST_DATAGRAM:
+            expected = f"at least {LARGEST_DATAGRAM} with gro=True: a run of datagrams has to fit"
+            raise _refuse(self, "max_datagram_size", self.max_datagram_size, expected)
 
 
 @attrs.frozen(kw_only=True)

@@ -21,7 +21,7 @@ from aionet.server.proxied import ProxiedArrivals
 from aionet.server.signals import handled
 from aionet.stream.connect import open_stream
 from aionet.stream.listen import open_listening, parse_endpoints
-from aionet.stream.opening import Opening
+from aionet.system.opening import Opening
 from aionet.system.resolver import resolve
 from aionet.system.sockopts import prepare_accepted
 from aionet.transport.acceptor import Acceptor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aionet.address import Endpoint
 from aionet.errors import ConnectError
 from aionet.options import Limits, SocketOptions, Timeouts
-from aionet.stream.opening import Opening
+from aionet.system.opening import Opening
 from aionet.stream.protocol import StreamProtocol
 from aionet.stream.stream import Stream
 from aionet.stream.watch import watch

@@ -10,7 +10,7 @@ from aionet.address import Endpoint
 from aionet.errors import AddressError, ClosedError
 from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.stream.connect import open_stream
-from aionet.stream.opening import Opening
+from aionet.system.opening import Opening
 from aionet.system.listen import ListeningSocket, listen_on
 from aionet.system.resolver import resolve
 from aionet.system.sockopts import prepare_accepted

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["SocketFile", "listen_at_path"]
+__all__ = ["SocketFile", "bind_at_path", "listen_at_path"]
 
 # How long to wait for a lock that is held for microseconds: whoever holds it longer is not one of us.
 _LOCK_TRIES: Final = 50
@@ -58,20 +58,33 @@ async def listen_at_path(sock: socket.socket, path: str, backlog: int) -> Socket
     Raises OSError, with EADDRINUSE where somebody answers on the path, or where the file is no socket.
     """
     async with _locked(Path(path).parent):
-        try:
-            sock.bind(path)
-        except OSError as exc:
-            if exc.errno != errno.EADDRINUSE:
-                raise
-            _remove_abandoned(Path(path))
-            sock.bind(path)
-        file = SocketFile(path)
+        file = _bind(sock, path)
         try:
             sock.listen(backlog)
         except BaseException:
             file.remove()
             raise
         return file
+
+
+async def bind_at_path(sock: socket.socket, path: str) -> SocketFile:
+    """Bind a Unix datagram socket to a path, in place of a file that a process has left behind.
+
+    Raises OSError as listen_at_path does.
+    """
+    async with _locked(Path(path).parent):
+        return _bind(sock, path)
+
+
+def _bind(sock: socket.socket, path: str) -> SocketFile:
+    try:
+        sock.bind(path)
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        _remove_abandoned(Path(path), sock.type)
+        sock.bind(path)
+    return SocketFile(path)
 
 
 @asynccontextmanager
@@ -96,10 +109,10 @@ async def _locked(folder: Path) -> AsyncGenerator[None]:
         os.close(lock)
 
 
-def _remove_abandoned(path: Path) -> None:
+def _remove_abandoned(path: Path, type_: int) -> None:
     if not stat.S_ISSOCK(path.lstat().st_mode):
         raise OSError(errno.EADDRINUSE, "a file that is no socket has this path")
-    with socket.socket(socket.AF_UNIX) as probe:
+    with socket.socket(socket.AF_UNIX, type_) as probe:
         probe.setblocking(False)
         error = probe.connect_ex(str(path))
     if error != errno.ECONNREFUSED:  # connected, a full backlog, not ours to know: in each case somebody is there

@@ -18,10 +18,20 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-if TYPE_CHECKING:
-    from aionet.options import SocketOptions
+from aionet.system.ancillary import switch_on
+from aionet.system.interfaces import interface_index
 
-__all__ = ["RefusedOption", "prepare_accepted", "prepare_adopted", "prepare_connecting", "prepare_listening"]
+if TYPE_CHECKING:
+    from aionet.options import DatagramOptions, SocketOptions
+
+__all__ = [
+    "RefusedOption",
+    "prepare_accepted",
+    "prepare_adopted",
+    "prepare_connecting",
+    "prepare_datagrams",
+    "prepare_listening",
+]
 
 _LINUX = sys.platform == "linux"
 # The socket module names it since Python 3.12; linux/tcp.h always did.
@@ -34,6 +44,11 @@ _FAST_OPEN_CLIENT, _FAST_OPEN_SERVER = 1, 2
 # They decide what bind and connect do.
 _BEFORE_BIND = ("reuse_address", "reuse_port", "dual_stack", "fast_open")
 # nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
+# linux/in.h, linux/in6.h: the options, and IP_PMTUDISC_DONT and _DO.
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = (10, 23) if _LINUX else (None, None)
+_PMTUDISC_DONT, _PMTUDISC_DO = 0, 2
+# Off: a socket hears only the groups that it has joined itself, not those of everybody on this machine.
+_IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29
 _INET_ONLY = ("reuse_address", "reuse_port", "keepalive", "user_timeout", "dual_stack", "linger", "fast_open")
 
 
@@ -41,12 +56,12 @@ _INET_ONLY = ("reuse_address", "reuse_port", "keepalive", "user_timeout", "dual_
 class RefusedOption:
     """A socket option that is not in force as it was asked for.
 
-    ``name`` is the field of SocketOptions, in its units; ``granted`` is what is in force instead, None where that is
+    ``name`` is the field of SocketOptions or DatagramOptions, in its units; ``granted`` is what is in force instead, None where that is
     the system's default or nothing.
     """
 
     name: str
-    requested: float
+    requested: object
     granted: float | None
     reason: str
 
@@ -110,6 +125,77 @@ def prepare_accepted(sock: socket.socket, options: SocketOptions) -> tuple[Refus
     return tuple(setter.refused)
 
 
+def prepare_datagrams(sock: socket.socket, options: DatagramOptions) -> tuple[RefusedOption, ...]:
+    """Set the options of a datagram socket; call it before bind and connect. Returns those that were refused.
+
+    Raises:
+        AddressError: there is no such interface as ``multicast_interface``.
+
+    """
+    setter = _Setter(sock)
+    _set_buffers(setter, options)
+    if sock.family == socket.AF_UNIX:
+        for name in _INET_DATAGRAMS_ONLY:
+            value = getattr(options, name)
+            if value is not None and value is not False:
+                setter.refuse(name, value, None, "Unix sockets have no such option")
+    else:
+        setter.flag("reuse_address", _number("SO_REUSEADDR"), on=options.reuse_address)
+        setter.flag("reuse_port", _number("SO_REUSEPORT"), on=options.reuse_port)
+        setter.flag("broadcast", _number("SO_BROADCAST"), on=options.broadcast)
+        _set_ip(setter, options)
+        _set_multicast(setter, options)
+    for name in ("pktinfo", "receive_ecn", "timestamps", "gro"):
+        if getattr(options, name) and (reason := switch_on(sock, name)) is not None:
+            setter.refuse(name, True, None, reason)  # noqa: FBT003 - what was requested
+    return tuple(setter.refused)
+
+
+_INET_DATAGRAMS_ONLY = (
+    *("reuse_address", "reuse_port", "broadcast", "dual_stack", "ttl", "dont_fragment", "ecn"),
+    *("multicast_interface", "multicast_ttl", "multicast_loopback"),
+)
+
+
+def _set_ip(setter: _Setter, options: DatagramOptions) -> None:
+    ipv4 = socket.IPPROTO_IP
+    fragment = None if options.dont_fragment is None else _PMTUDISC_DO if options.dont_fragment else _PMTUDISC_DONT
+    # An IPv6 socket that takes IPv4 too has the options of both.
+    if setter.ipv6:
+        ipv6 = socket.IPPROTO_IPV6
+        if options.dual_stack is not None:
+            only, number = int(not options.dual_stack), _number("IPV6_V6ONLY")
+            setter.set("dual_stack", ipv6, number, only, requested=options.dual_stack)
+        setter.optional("ttl", options.ttl, ipv6, _number("IPV6_UNICAST_HOPS"))
+        setter.optional("ecn", options.ecn, ipv6, _number("IPV6_TCLASS"))
+        setter.optional("dont_fragment", fragment, ipv6, _IPV6_MTU_DISCOVER)
+    setter.optional("ttl", options.ttl, ipv4, _number("IP_TTL"))
+    setter.optional("ecn", options.ecn, ipv4, _number("IP_TOS"))
+    setter.optional("dont_fragment", fragment, ipv4, _IP_MTU_DISCOVER)
+
+
+def _set_multicast(setter: _Setter, options: DatagramOptions) -> None:
+    interface = options.multicast_interface
+    index = None if interface is None else interface_index(interface)
+    loopback = None if options.multicast_loopback is None else int(options.multicast_loopback)
+    if setter.ipv6:
+        ipv6 = socket.IPPROTO_IPV6
+        setter.optional("multicast_interface", index, ipv6, _number("IPV6_MULTICAST_IF"))
+        setter.optional("multicast_ttl", options.multicast_ttl, ipv6, _number("IPV6_MULTICAST_HOPS"))
+        setter.optional("multicast_loopback", loopback, ipv6, _number("IPV6_MULTICAST_LOOP"))
+        if _LINUX:
+            setter.optional("multicast", 0, ipv6, _IPV6_MULTICAST_ALL)
+        return
+    ipv4 = socket.IPPROTO_IP
+    if index is not None:
+        mreqn = struct.pack("4s4si", bytes(4), bytes(4), index)
+        setter.set("multicast_interface", ipv4, _number("IP_MULTICAST_IF"), mreqn, requested=interface)
+    setter.optional("multicast_ttl", options.multicast_ttl, ipv4, _number("IP_MULTICAST_TTL"))
+    setter.optional("multicast_loopback", loopback, ipv4, _number("IP_MULTICAST_LOOP"))
+    if _LINUX:
+        setter.optional("multicast", 0, ipv4, _IP_MULTICAST_ALL)
+
+
 def _set_tcp(setter: _Setter, options: SocketOptions) -> None:
     tcp = socket.IPPROTO_TCP
     setter.set("nodelay", tcp, _number("TCP_NODELAY"), int(options.nodelay), requested=options.nodelay)
@@ -130,7 +216,7 @@ def _set_tcp(setter: _Setter, options: SocketOptions) -> None:
         setter.set("linger", socket.SOL_SOCKET, number, on_and_seconds, requested=options.linger)
 
 
-def _set_buffers(setter: _Setter, options: SocketOptions) -> None:
+def _set_buffers(setter: _Setter, options: SocketOptions | DatagramOptions) -> None:
     setter.buffer("receive_buffer", options.receive_buffer, socket.SO_RCVBUF)
     setter.buffer("send_buffer", options.send_buffer, socket.SO_SNDBUF)
 
@@ -176,9 +262,10 @@ class _Setter:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self.ipv6 = sock.family == socket.AF_INET6
         self.refused: list[RefusedOption] = []
 
-    def set(self, name: str, level: int, number: int | None, value: int | bytes, *, requested: float) -> bool:
+    def set(self, name: str, level: int, number: int | None, value: int | bytes, *, requested: object) -> bool:
         if number is None:
             self.refuse(name, requested, None, "this system has no such option")
             return False
@@ -208,5 +295,5 @@ class _Setter:
         elif granted > requested:
             self.refuse(name, requested, granted, "raised to the system's minimum")
 
-    def refuse(self, name: str, requested: float, granted: float | None, reason: str) -> None:
+    def refuse(self, name: str, requested: object, granted: float | None, reason: str) -> None:
         self.refused.append(RefusedOption(name, requested, granted, reason))

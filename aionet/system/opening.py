@@ -1,4 +1,4 @@
-"""What connect, listen and serve return: to be awaited, or entered."""
+"""What connect, listen, serve and their like for datagrams return: to be awaited, or entered."""
 
 from __future__ import annotations
 

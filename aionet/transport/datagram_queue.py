@@ -1,0 +1,320 @@
+"""Datagrams for tasks: a bounded queue of what was received, and sending that waits for room.
+
+Receiving. Each readiness event takes up to 32 datagrams off the socket into the queue, and only then resumes the task
+that waits for them: it finds them all and needs no further event. So what is in the queue stays there as the system
+call gave it, and becomes a Datagram when somebody takes it. What the task has left when it waits for something else is
+the backlog: from then on it is counted, in datagrams and in bytes, and what exceeds the bounds is dropped, the newest
+first.
+
+There are two ways to read. ``recvfrom`` gives data and peer, and is the cheap one. ``recvmsg`` gives control messages,
+too, and the flag that says that a datagram was cut off; it is used where something needs one of them.
+
+Sending. What the kernel takes at once is sent without waiting. ``allowance`` is how often that may still be done before
+the loop has to come round: then a sender looks closer. While others wait, or an error is there to be told, it is 0, so
+that the usual case has one number to look at.
+
+Counting. The kernel keeps the number of datagrams that it had no room for with the socket; SO_MEMINFO asks for it when
+somebody wants to know, and costs nothing otherwise. SO_RXQ_OVFL would tell it with each datagram, by recvmsg only, and
+not before another datagram has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from contextlib import suppress
+from itertools import repeat, starmap
+from typing import TYPE_CHECKING, Any, Final
+
+from aionet.options import LARGEST_DATAGRAM
+from aionet.system.ancillary import SO_MEMINFO, control_size, segment_size, switch_on
+from aionet.system.readiness import Readiness
+from aionet.system.wakeup import Wakeup
+from aionet.transport.datagram_base import BATCH, RECEIVE_SIZE, DatagramBase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aionet.options import DatagramOptions
+    from aionet.system.datagrams import DatagramSocket
+
+__all__ = ["DatagramQueue"]
+
+# Reads of up to 64 KiB each for an event, where each may bring a run of datagrams.
+_RUNS: Final = 8
+# Sends that never wait, one after another, before others run: a tenth of a millisecond or two.
+_ALLOWANCE: Final = 128
+_RUN_COST: Final = 4  # the time of a send or two in the kernel, and that of the copy
+_MEMINFO: Final = struct.Struct("9I")
+_DROPS: Final = 8  # SK_MEMINFO_DROPS, linux/sock_diag.h
+_WRAP: Final = 1 << 32
+# A Unix socket that is not connected is always writable, whether or not a receiver has room: ask again, ever less often.
+_FIRST_RETRY: Final = 0.001  # seconds
+_LAST_RETRY: Final = 0.05  # seconds
+
+
+class DatagramQueue(DatagramBase):
+    """Receives into a queue that one task takes from, and sends for any number of them.
+
+    ``queue`` holds what the socket's ``recvfrom`` returned, or its ``recvmsg`` where ``detailed`` is set. As long as
+    ``plain`` is set it is the former, and whoever takes one has nothing else to do; else ``take`` does. ``readable``
+    resumes the task that waits for the queue to fill, or for ``error``.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_backlog",
+        "_backlog_bytes",
+        "_backlog_count",
+        "_dropped_kernel",
+        "_granted",
+        "_kernel_counter",
+        "_limit",
+        "_limit_bytes",
+        "_receive",
+        "_sent",
+        "_times",
+        "_turn",
+        "allowance",
+        "detailed",
+        "dropped_queue",
+        "error",
+        "gro",
+        "plain",
+        "queue",
+        "readable",
+        "send_blocked",
+        "sock_send",
+        "sock_sendmsg",
+        "sock_sendto",
+        "writable",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, opened: DatagramSocket, options: DatagramOptions) -> None:
+        super().__init__(loop, opened, None)
+        sock = opened.sock
+        self.queue: deque[Any] = deque()
+        self.readable = Wakeup(loop)
+        self.writable = Readiness(loop, self._writable_changed)
+        self.error: OSError | None = None
+        # Bound once: looking them up for every datagram costs more than the objects.
+        self.sock_send = sock.send
+        self.sock_sendto = sock.sendto
+        self.sock_sendmsg = sock.sendmsg
+        self._turn: asyncio.Lock | None = None
+        self._limit = options.receive_queue
+        self._limit_bytes = options.receive_queue_bytes
+        self._backlog = False
+        self._backlog_count = self._backlog_bytes = 0
+        self.dropped_queue = self.send_blocked = self._dropped_kernel = self._kernel_counter = 0
+        self._sent = self._granted = self.allowance = 0
+        self._receive: Callable[..., Any] = sock.recvfrom
+        self._arguments: tuple[int, ...] = (RECEIVE_SIZE,)
+        self._times = BATCH
+        refused = {each.name for each in opened.refused}
+        self.gro = bool(options.gro) and "gro" not in refused
+        may_be_cut = sock.family == socket.AF_UNIX or options.max_datagram_size < LARGEST_DATAGRAM
+        self.detailed = may_be_cut or self.gro or options.pktinfo or options.receive_ecn or options.timestamps
+        if self.detailed:
+            self._receive_messages(options.max_datagram_size)
+        self.plain = not self.detailed
+        self._reading = True
+        self._watch()
+
+    # --- receiving ----------------------------------------------------------------------------------------------------
+
+    def _receive_messages(self, size: int) -> None:
+        """Receive by recvmsg from now on."""
+        self.detailed = True
+        self.plain = False
+        self._receive = self._sock.recvmsg
+        if self.gro:
+            size, self._times = RECEIVE_SIZE, _RUNS
+        # None for a Unix socket: what it could bring is open descriptors, which the kernel then closes.
+        self._arguments = (size, 0 if self._sock.family == socket.AF_UNIX else control_size())
+
+    def use_gro(self) -> None:
+        """Ask for runs of datagrams from now on, if the system has them."""
+        if self.gro or self._closed or switch_on(self._sock, "gro") is not None:
+            return
+        self.gro = True
+        size = RECEIVE_SIZE
+        if not self.detailed:
+            waiting = [(data, (), 0, sockaddr) for data, sockaddr in self.queue]
+            self.queue.clear()
+            self.queue.extend(waiting)
+        self._receive_messages(size)
+
+    def _on_readable(self, events: int) -> None:
+        queue = self.queue
+        before = len(queue)
+        try:
+            # The loop over the system call without a step of Python between.
+            queue.extend(starmap(self._receive, repeat(self._arguments, self._times)))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as exc:
+            self.error = exc
+            self.forbid()
+        if self.error is None and not self.writable.waiters:
+            self.grant()  # the loop has come round
+        if self._backlog:
+            self._count(queue[index] for index in range(before, len(queue)))
+        elif self.readable.callback is not None and (queue or self.error is not None):
+            self.readable.wake()
+        if queue:
+            self._keep_within_bounds()
+
+    def _count(self, received: Iterable[Any]) -> None:
+        for each in received:
+            self._backlog_count += self._datagrams_in(each)
+            self._backlog_bytes += len(each[0])
+
+    def _datagrams_in(self, received: Any) -> int:  # noqa: ANN401 - what recvfrom or recvmsg returned
+        size = segment_size(received[1]) if self.gro else 0
+        return -(-len(received[0]) // size) if size else 1
+
+    def _keep_within_bounds(self) -> None:
+        """Drop the newest of what nobody took when it came."""
+        if not self._backlog:
+            self._backlog = True
+            self.plain = False
+            self._backlog_count = self._backlog_bytes = 0
+            self._count(self.queue)
+        while self._backlog_count > self._limit or self._backlog_bytes > self._limit_bytes:
+            received = self.queue.pop()
+            count = self._datagrams_in(received)
+            self.dropped_queue += count
+            self._backlog_count -= count
+            self._backlog_bytes -= len(received[0])
+        self._end_backlog()
+
+    def _end_backlog(self) -> None:
+        if not self.queue:
+            self._backlog = False
+            self.plain = not self.detailed
+
+    def take(self) -> Any:  # noqa: ANN401 - what recvfrom or recvmsg returned
+        """Take the oldest read off the queue, which is not empty."""
+        received = self.queue.popleft()
+        if self._backlog:
+            self._backlog_count -= self._datagrams_in(received)
+            self._backlog_bytes -= len(received[0])
+            self._end_backlog()
+        return received
+
+    @property
+    def queued(self) -> int:
+        """Datagrams in the queue."""
+        return self._backlog_count if self._backlog else sum(map(self._datagrams_in, self.queue))
+
+    def dropped_kernel(self) -> int:
+        """Return how many datagrams the kernel had no room for, or found damaged; 0 where it does not say."""
+        if not self._closed and SO_MEMINFO is not None:
+            with suppress(OSError, struct.error):  # Linux has it since 4.12
+                counter = _MEMINFO.unpack(self._sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size))[_DROPS]
+                self._dropped_kernel += (counter - self._kernel_counter) % _WRAP
+                self._kernel_counter = counter
+        return self._dropped_kernel
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    @property
+    def sent(self) -> int:
+        """Datagrams that the kernel has taken."""
+        return self._sent + self._granted - self.allowance
+
+    def grant(self) -> None:
+        """Let sends go ahead until the loop comes round."""
+        self._sent += self._granted - self.allowance
+        self._granted = self.allowance = _ALLOWANCE
+
+    def forbid(self) -> None:
+        """Let the next send look closer: others wait, or an error is there to be told."""
+        self._sent += self._granted - self.allowance
+        self._granted = self.allowance = 0
+
+    def count_sent(self, count: int) -> None:
+        """Count a run of datagrams that left at once, which takes the time of a few."""
+        self.allowance -= _RUN_COST
+        self._sent += count - _RUN_COST
+
+    async def send_in_turn(self, function: Callable[..., int], *args: Any) -> None:  # noqa: ANN401 - the function's
+        """Call a sending function of the socket as soon as it is this sender's turn and the kernel has room.
+
+        Cancelled while it waits: nothing was sent.
+        """
+        if self._sock.family == socket.AF_UNIX and self._peer is None:
+            await self._send_in_pauses(function, args)
+            return
+        if self.writable.waiters:
+            await self.writable.wait()
+        elif self.allowance <= 0 and not self._closed:
+            await asyncio.sleep(0)
+            if not self.writable.waiters:
+                self.grant()
+        while True:
+            try:
+                function(*args)
+            except (BlockingIOError, InterruptedError):
+                self.send_blocked += 1
+                self.forbid()
+                await self.writable.wait(again=True)
+            else:
+                break
+
+    async def _send_in_pauses(self, function: Callable[..., int], args: tuple[Any, ...]) -> None:
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        if self.allowance <= 0 and not self._turn.locked():
+            await asyncio.sleep(0)
+        async with self._turn:
+            pause = _FIRST_RETRY
+            while True:
+                try:
+                    function(*args)
+                    break
+                except (BlockingIOError, InterruptedError):
+                    self.send_blocked += 1
+                    self.forbid()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LAST_RETRY)
+        if not self._turn.locked():
+            self.grant()
+
+    def _writable_changed(self) -> None:
+        self._writing = self.writable.wanted
+        if not self._closed:
+            self._watch()
+
+    def _on_writable(self, events: int) -> None:
+        self.writable.ready()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close now; what nobody has received is dropped, and whoever waits is resumed in the loop's next turn."""
+        if self._closed:
+            return
+        self.dropped_kernel()  # while it can still be asked
+        self.dropped_queue += self.queued
+        self.queue.clear()
+        self._backlog = False
+        self.forbid()
+        self._release()
+        self.readable.wake_soon()
+        self.writable.close()
+
+    def abort(self) -> None:
+        """Close: there is nothing to wait for."""
+        self.close()
+
+    def abandon(self) -> None:
+        """Close from a finalizer, which may run in any thread and after the loop."""
+        if self._loop.is_closed():
+            self._closed = True
+            self._opened.close()
+        else:
+            self._loop.call_soon_threadsafe(self.close)

@@ -4,6 +4,7 @@ from aionet.address import Address, Endpoint, EndpointLike, InetAddress, UnixAdd
 from aionet.datagram.datagram import Datagram, DatagramBatch, DatagramStatistics
 from aionet.datagram.endpoint import DatagramEndpoint
 from aionet.datagram.open import bind_datagram, connect_datagram
+from aionet.datagram.statistics import DatagramStatistics
 from aionet.errors import (
     AddressError,
     AionetError,
@@ -48,6 +49,7 @@ from aionet.system.sockopts import RefusedOption
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
 from aionet.transport.server import TransportServer
+from aionet.transport.received import Datagram, DatagramBatch
 from aionet.transport.stream import StreamTransport
 from aionet.wire.buffer import ReceiveBuffer
 from aionet.wire.chunked import Chunked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aionet.address import InetAddress, UnixAddress, from_sockaddr
 from aionet.errors import (
@@ -22,39 +22,20 @@ if TYPE_CHECKING:
     from aionet.system.types import SockAddr
     from aionet.transport.datagram_queue import DatagramQueue
 
-__all__ = ["Addresses", "EndpointBase", "PeerLike"]
+__all__ = ["EndpointBase", "PeerLike"]
 
 PeerLike = InetAddress | UnixAddress | tuple[Any, ...] | str
-
-# Peers whose addresses are kept: making one anew costs as much as receiving the datagram.
-_KEPT: Final = 4096
-
-
-class Addresses(dict[Any, "Address"]):
-    """The address of each sockaddr, made once. A peer cannot make it grow: full, it starts anew."""
-
-    def __init__(self, family: int) -> None:
-        super().__init__()
-        self._family = family
-
-    def __missing__(self, sockaddr: SockAddr) -> Address:
-        if len(self) >= _KEPT:
-            self.clear()
-        address = self[sockaddr] = from_sockaddr(self._family, sockaddr)
-        return address
-
 
 class EndpointBase:
     """A datagram socket, as long as nobody has closed it."""
 
-    __slots__ = ("__weakref__", "_addresses", "_family", "_local", "_options", "_peer", "_transport")
+    __slots__ = ("__weakref__", "_family", "_local", "_options", "_peer", "_transport")
 
     def __init__(self, transport: DatagramQueue, options: DatagramOptions) -> None:
         self._transport = transport
         self._options = options
         sock: socket.socket = transport.get_extra_info("socket")
         self._family = sock.family
-        self._addresses = Addresses(sock.family)
         self._local = from_sockaddr(sock.family, transport.get_extra_info("sockname"))
         peer = transport.get_extra_info("peername")
         self._peer = None if peer is None else from_sockaddr(sock.family, peer)

@@ -11,8 +11,8 @@ import traceback
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from aionet.datagram.datagram import DatagramStatistics
 from aionet.datagram.multicast import MulticastEndpoint
+from aionet.datagram.statistics import DatagramStatistics
 from aionet.errors import ClosedError
 
 if TYPE_CHECKING:
@@ -62,9 +62,6 @@ class DatagramEndpoint(MulticastEndpoint):
 
     async def aclose(self) -> None:
         """Close. What nobody has received is dropped, and counted; whoever waits gets ClosedError. Idempotent."""
-        # What is left of a run is no longer there for anybody, either.
-        self._transport.dropped_queue += len(self._split)
-        self._split.clear()
         self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -115,16 +112,16 @@ class DatagramEndpoint(MulticastEndpoint):
         """Return the counts so far."""
         transport = self._transport
         return DatagramStatistics(
-            received=self._delivered + transport.dropped_queue,
-            delivered=self._delivered,
+            received=transport.delivered + transport.dropped_queue,
+            delivered=transport.delivered,
             dropped_queue=transport.dropped_queue,
             dropped_kernel=transport.dropped_kernel(),
-            truncated=self._truncated,
-            receive_queue=transport.queued + len(self._split),
+            truncated=transport.interpreter.truncated,
+            receive_queue=transport.waiting,
             sent=transport.sent,
             send_blocked=transport.send_blocked,
             gso_batches=self._gso_batches,
-            gro_batches=self._gro_batches,
+            gro_batches=transport.interpreter.gro_batches,
         )
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's signature

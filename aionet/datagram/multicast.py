@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aionet.address import InetAddress
 from aionet.datagram.sending import SendingEndpoint
 from aionet.errors import AddressError, ClosedError, DatagramError
 from aionet.system.interfaces import interface_index
-
-if TYPE_CHECKING:
-    from aionet.system.types import SockAddr
 
 __all__ = ["MulticastEndpoint"]
 
@@ -85,12 +83,12 @@ class MulticastEndpoint(SendingEndpoint):
             if source.family != self._family:
                 raise AddressError(f"{operation} {group.host} from {source.host}: the source is of another family")
             request += _storage(source)
-        sock: socket.socket = self.get_extra_info("socket")
+        sock: socket.socket = self._transport.get_extra_info("socket")
         level = socket.IPPROTO_IPV6 if self._family == socket.AF_INET6 else socket.IPPROTO_IP
         try:
             if sys.platform != "linux":
                 message = "this system's numbers are not known here"
-                raise OSError(socket.errno.ENOPROTOOPT, message)
+                raise OSError(errno.ENOPROTOOPT, message)
             sock.setsockopt(level, any_source if source is None else one_source, request)
         except OSError as exc:
             raise DatagramError(exc.errno, f"{operation} {group.host} on {self._local}: {exc.strerror}") from exc

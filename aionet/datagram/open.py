@@ -9,7 +9,7 @@ from aionet.address import Endpoint, InetAddress
 from aionet.datagram.endpoint import DatagramEndpoint
 from aionet.errors import ConnectError, ListenError
 from aionet.options import DatagramOptions
-from aionet.system.datagrams import DatagramSocket, bind_to, connect_datagrams_to
+from aionet.system.datagram_socket import DatagramSocket, bind_to, connect_datagrams_to
 from aionet.system.opening import Opening
 from aionet.system.resolver import resolve
 from aionet.transport.datagram_queue import DatagramQueue

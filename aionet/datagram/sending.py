@@ -48,7 +48,7 @@ class SendingEndpoint(ReceivingEndpoint):
         self._largest_in_run = MAX_RUN_BYTES // 2 if gso else 0
 
     async def sendto(
-        self, data: Buffer, peer: PeerLike, *, local: InetAddress | None = None, ecn: ECN | None = None
+        self, data: Buffer, peer: PeerLike, local: InetAddress | None = None, ecn: ECN | None = None
     ) -> None:
         """Send one datagram to a peer; wait while the kernel has no room, in the order of the calls.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from aionet.system.datagrams import DatagramSocket
+    from aionet.system.datagram_socket import DatagramSocket
     from aionet.system.types import SockAddr
 
 __all__ = ["BATCH", "RECEIVE_SIZE", "DatagramBase"]

@@ -1,10 +1,9 @@
 """Datagrams for tasks: a bounded queue of what was received, and sending that waits for room.
 
 Receiving. Each readiness event takes up to 32 datagrams off the socket into the queue, and only then resumes the task
-that waits for them: it finds them all and needs no further event. So what is in the queue stays there as the system
-call gave it, and becomes a Datagram when somebody takes it. What the task has left when it waits for something else is
-the backlog: from then on it is counted, in datagrams and in bytes, and what exceeds the bounds is dropped, the newest
-first.
+that waits for them: it finds them all and needs no further event. What it leaves there when it waits for something else
+is counted, in datagrams and in bytes, and what exceeds the bounds is dropped, the newest first. Whoever takes from the
+queue has nothing to count: what was delivered is what was read, less what was dropped and what still waits.
 
 There are two ways to read. ``recvfrom`` gives data and peer, and is the cheap one. ``recvmsg`` gives control messages,
 too, and the flag that says that a datagram was cut off; it is used where something needs one of them.
@@ -26,63 +25,63 @@ import struct
 from collections import deque
 from contextlib import suppress
 from itertools import repeat, starmap
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from aionet.options import LARGEST_DATAGRAM
-from aionet.system.ancillary import SO_MEMINFO, control_size, segment_size, switch_on
+from aionet.system.ancillary import SO_MEMINFO, control_size, switch_on
 from aionet.system.readiness import Readiness
 from aionet.system.wakeup import Wakeup
 from aionet.transport.datagram_base import BATCH, RECEIVE_SIZE, DatagramBase
+from aionet.transport.received import Datagram, DatagramBatch, Interpreter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
     from aionet.options import DatagramOptions
-    from aionet.system.datagrams import DatagramSocket
+    from aionet.system.datagram_socket import DatagramSocket
 
 __all__ = ["DatagramQueue"]
 
-# Reads of up to 64 KiB each for an event, where each may bring a run of datagrams.
-_RUNS: Final = 8
 # Sends that never wait, one after another, before others run: a tenth of a millisecond or two.
 _ALLOWANCE: Final = 128
-_RUN_COST: Final = 4  # the time of a send or two in the kernel, and that of the copy
+_RUN_COST: Final = 4  # of these, for a run: the time of a send or two in the kernel, and that of the copy
 _MEMINFO: Final = struct.Struct("9I")
 _DROPS: Final = 8  # SK_MEMINFO_DROPS, linux/sock_diag.h
 _WRAP: Final = 1 << 32
-# A Unix socket that is not connected is always writable, whether or not a receiver has room: ask again, ever less often.
+# A Unix socket that is not connected is always writable, whether or not a receiver has room: ask again, less and less.
 _FIRST_RETRY: Final = 0.001  # seconds
 _LAST_RETRY: Final = 0.05  # seconds
+_data_of: Final = attrgetter("data")
 
 
 class DatagramQueue(DatagramBase):
     """Receives into a queue that one task takes from, and sends for any number of them.
 
-    ``queue`` holds what the socket's ``recvfrom`` returned, or its ``recvmsg`` where ``detailed`` is set. As long as
-    ``plain`` is set it is the former, and whoever takes one has nothing else to do; else ``take`` does. ``readable``
-    resumes the task that waits for the queue to fill, or for ``error``.
+    ``queue`` holds datagrams; once ``keep_batches`` has been called, what comes later is in ``batches``, as it came.
+    ``readable`` resumes the task that waits for either to fill, or for ``error``.
     """
 
     __slots__ = (
         "_arguments",
-        "_backlog",
-        "_backlog_bytes",
-        "_backlog_count",
+        "_arrived",
+        "_bytes",
         "_dropped_kernel",
         "_granted",
+        "_interpret",
         "_kernel_counter",
         "_limit",
         "_limit_bytes",
+        "_read",
         "_receive",
+        "_received",
         "_sent",
-        "_times",
         "_turn",
         "allowance",
-        "detailed",
+        "batches",
         "dropped_queue",
         "error",
-        "gro",
-        "plain",
+        "interpreter",
         "queue",
         "readable",
         "send_blocked",
@@ -95,7 +94,6 @@ class DatagramQueue(DatagramBase):
     def __init__(self, loop: asyncio.AbstractEventLoop, opened: DatagramSocket, options: DatagramOptions) -> None:
         super().__init__(loop, opened, None)
         sock = opened.sock
-        self.queue: deque[Any] = deque()
         self.readable = Wakeup(loop)
         self.writable = Readiness(loop, self._writable_changed)
         self.error: OSError | None = None
@@ -104,22 +102,25 @@ class DatagramQueue(DatagramBase):
         self.sock_sendto = sock.sendto
         self.sock_sendmsg = sock.sendmsg
         self._turn: asyncio.Lock | None = None
-        self._limit = options.receive_queue
-        self._limit_bytes = options.receive_queue_bytes
-        self._backlog = False
-        self._backlog_count = self._backlog_bytes = 0
-        self.dropped_queue = self.send_blocked = self._dropped_kernel = self._kernel_counter = 0
-        self._sent = self._granted = self.allowance = 0
+        self._sent = self._granted = self.allowance = self.send_blocked = 0
+
+        self.queue: deque[Datagram] = deque()
+        self.batches: deque[DatagramBatch] = deque()
+        self._arrived: deque[Any] = self.queue
+        self._received: deque[Any] = deque()
+        self._limit, self._limit_bytes = options.receive_queue, options.receive_queue_bytes
+        self._bytes = 0  # those that wait, or more: what was taken is not subtracted
+        self._read = self.dropped_queue = self._dropped_kernel = self._kernel_counter = 0
         self._receive: Callable[..., Any] = sock.recvfrom
         self._arguments: tuple[int, ...] = (RECEIVE_SIZE,)
-        self._times = BATCH
-        refused = {each.name for each in opened.refused}
-        self.gro = bool(options.gro) and "gro" not in refused
+        asked = options.pktinfo or options.receive_ecn or options.timestamps
+        self.interpreter = Interpreter(sock, asked=asked)
+        self._interpret: Callable[[Collection[Any]], Collection[Any]] = self.interpreter.plain
         may_be_cut = sock.family == socket.AF_UNIX or options.max_datagram_size < LARGEST_DATAGRAM
-        self.detailed = may_be_cut or self.gro or options.pktinfo or options.receive_ecn or options.timestamps
-        if self.detailed:
+        if options.gro and not any(each.name == "gro" for each in opened.refused):
+            self.use_gro()
+        elif asked or may_be_cut:
             self._receive_messages(options.max_datagram_size)
-        self.plain = not self.detailed
         self._reading = True
         self._watch()
 
@@ -127,32 +128,32 @@ class DatagramQueue(DatagramBase):
 
     def _receive_messages(self, size: int) -> None:
         """Receive by recvmsg from now on."""
-        self.detailed = True
-        self.plain = False
         self._receive = self._sock.recvmsg
-        if self.gro:
-            size, self._times = RECEIVE_SIZE, _RUNS
+        self._interpret = self.interpreter.detailed
         # None for a Unix socket: what it could bring is open descriptors, which the kernel then closes.
         self._arguments = (size, 0 if self._sock.family == socket.AF_UNIX else control_size())
 
     def use_gro(self) -> None:
         """Ask for runs of datagrams from now on, if the system has them."""
-        if self.gro or self._closed or switch_on(self._sock, "gro") is not None:
-            return
-        self.gro = True
-        size = RECEIVE_SIZE
-        if not self.detailed:
-            waiting = [(data, (), 0, sockaddr) for data, sockaddr in self.queue]
-            self.queue.clear()
-            self.queue.extend(waiting)
-        self._receive_messages(size)
+        if not self.interpreter.gro and not self._closed and switch_on(self._sock, "gro") is None:
+            self.interpreter.gro = True
+            self._receive_messages(RECEIVE_SIZE)
+
+    def keep_batches(self) -> None:
+        """Keep what comes as it is from now on, in ``batches``."""
+        if self._arrived is not self.batches:
+            if len(self._arguments) == 1:
+                self._receive_messages(RECEIVE_SIZE)
+            self._interpret = self.interpreter.batches
+            self._arrived = self.batches
 
     def _on_readable(self, events: int) -> None:
-        queue = self.queue
-        before = len(queue)
+        received, queue, batches = self._received, self.queue, self.batches
+        if not queue and not batches:
+            self._bytes = 0
         try:
-            # The loop over the system call without a step of Python between.
-            queue.extend(starmap(self._receive, repeat(self._arguments, self._times)))
+            # The loop over the system call, without a step of Python between.
+            received.extend(starmap(self._receive, repeat(self._arguments, BATCH)))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as exc:
@@ -160,55 +161,37 @@ class DatagramQueue(DatagramBase):
             self.forbid()
         if self.error is None and not self.writable.waiters:
             self.grant()  # the loop has come round
-        if self._backlog:
-            self._count(queue[index] for index in range(before, len(queue)))
-        elif self.readable.callback is not None and (queue or self.error is not None):
+        arrived = self._interpret(received)
+        received.clear()
+        self._arrived.extend(arrived)
+        self._read += len(arrived) if self._arrived is queue else sum(each.datagrams for each in arrived)
+        if queue or batches or self.error is not None:
             self.readable.wake()
-        if queue:
-            self._keep_within_bounds()
-
-    def _count(self, received: Iterable[Any]) -> None:
-        for each in received:
-            self._backlog_count += self._datagrams_in(each)
-            self._backlog_bytes += len(each[0])
-
-    def _datagrams_in(self, received: Any) -> int:  # noqa: ANN401 - what recvfrom or recvmsg returned
-        size = segment_size(received[1]) if self.gro else 0
-        return -(-len(received[0]) // size) if size else 1
+            if queue or batches:
+                self._bytes += _size_of(arrived)
+                self._keep_within_bounds()
 
     def _keep_within_bounds(self) -> None:
         """Drop the newest of what nobody took when it came."""
-        if not self._backlog:
-            self._backlog = True
-            self.plain = False
-            self._backlog_count = self._backlog_bytes = 0
-            self._count(self.queue)
-        while self._backlog_count > self._limit or self._backlog_bytes > self._limit_bytes:
-            received = self.queue.pop()
-            count = self._datagrams_in(received)
+        if self._bytes > self._limit_bytes:
+            self._bytes = _size_of(self.queue) + _size_of(self.batches)
+        waiting = self.waiting
+        while waiting > self._limit or self._bytes > self._limit_bytes:
+            newest = self.batches.pop() if self.batches else self.queue.pop()
+            count = newest.datagrams if isinstance(newest, DatagramBatch) else 1
             self.dropped_queue += count
-            self._backlog_count -= count
-            self._backlog_bytes -= len(received[0])
-        self._end_backlog()
-
-    def _end_backlog(self) -> None:
-        if not self.queue:
-            self._backlog = False
-            self.plain = not self.detailed
-
-    def take(self) -> Any:  # noqa: ANN401 - what recvfrom or recvmsg returned
-        """Take the oldest read off the queue, which is not empty."""
-        received = self.queue.popleft()
-        if self._backlog:
-            self._backlog_count -= self._datagrams_in(received)
-            self._backlog_bytes -= len(received[0])
-            self._end_backlog()
-        return received
+            waiting -= count
+            self._bytes -= len(newest.data)
 
     @property
-    def queued(self) -> int:
-        """Datagrams in the queue."""
-        return self._backlog_count if self._backlog else sum(map(self._datagrams_in, self.queue))
+    def waiting(self) -> int:
+        """Datagrams that wait to be received."""
+        return len(self.queue) + sum(batch.datagrams for batch in self.batches)
+
+    @property
+    def delivered(self) -> int:
+        """Datagrams that somebody took."""
+        return self._read - self.dropped_queue - self.waiting
 
     def dropped_kernel(self) -> int:
         """Return how many datagrams the kernel had no room for, or found damaged; 0 where it does not say."""
@@ -299,9 +282,9 @@ class DatagramQueue(DatagramBase):
         if self._closed:
             return
         self.dropped_kernel()  # while it can still be asked
-        self.dropped_queue += self.queued
+        self.dropped_queue += self.waiting
         self.queue.clear()
-        self._backlog = False
+        self.batches.clear()
         self.forbid()
         self._release()
         self.readable.wake_soon()
@@ -318,3 +301,7 @@ class DatagramQueue(DatagramBase):
             self._opened.close()
         else:
             self._loop.call_soon_threadsafe(self.close)
+
+
+def _size_of(arrived: Collection[Datagram | DatagramBatch]) -> int:
+    return sum(map(len, map(_data_of, arrived)))

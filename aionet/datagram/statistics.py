@@ -1,0 +1,34 @@
+"""What a datagram endpoint has done so far."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["DatagramStatistics"]
+
+
+@attrs.frozen
+class DatagramStatistics:
+    """What an endpoint has done so far, in datagrams unless it says otherwise.
+
+    ``received`` is ``delivered`` and ``dropped_queue`` together. What waits in ``receive_queue`` is not in it yet, and
+    what the kernel had no room for is in ``dropped_kernel`` alone.
+    """
+
+    received: int
+    delivered: int
+    """Handed over by a receiving operation."""
+    dropped_queue: int
+    """Dropped because the receive queue was full, or waiting there when you closed the endpoint."""
+    dropped_kernel: int
+    """Dropped by the system, whose receive buffer was full (or which found a wrong checksum); 0 where it does not say."""
+    truncated: int
+    receive_queue: int
+    """Waiting to be received."""
+    sent: int
+    send_blocked: int
+    """Times that a sender had to wait for room."""
+    gso_batches: int
+    """Runs of datagrams that left at once (UDP_SEGMENT)."""
+    gro_batches: int
+    """Runs of datagrams that came at once (UDP_GRO)."""

@@ -17,7 +17,6 @@ from aionet.errors import (
 )
 
 if TYPE_CHECKING:
-    from aionet.address import Address
     from aionet.options import DatagramOptions
     from aionet.system.types import SockAddr
     from aionet.transport.datagram_queue import DatagramQueue
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["EndpointBase", "PeerLike"]
 
 PeerLike = InetAddress | UnixAddress | tuple[Any, ...] | str
+
 
 class EndpointBase:
     """A datagram socket, as long as nobody has closed it."""

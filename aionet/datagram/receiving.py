@@ -1,8 +1,11 @@
-"""The receiving half of a datagram endpoint."""
+"""The receiving half of a datagram endpoint.
+
+A receiver that need not wait does not. It cannot keep others from running for long: only the loop fills the queue, which
+is bounded, and an empty one waits for the loop.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import types
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -20,21 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ReceivingEndpoint"]
 
-# Datagrams that are there already, one after another: after so many the loop comes round.
-_UNBROKEN: Final = 128
 _MANY: Final = 1024
 
 
 class ReceivingEndpoint(EndpointBase):
     """Receives datagrams: one, many, or a batch of them as it came."""
 
-    __slots__ = ("_may_use_gro", "_queue", "_receiving", "_unbroken")
+    __slots__ = ("_may_use_gro", "_queue", "_receiving")
 
     def __init__(self, transport: DatagramQueue, options: DatagramOptions) -> None:
         super().__init__(transport, options)
         self._queue = transport.queue
         self._receiving = False
-        self._unbroken = _UNBROKEN
         self._may_use_gro = options.gro is None and options.max_datagram_size >= LARGEST_DATAGRAM
 
     async def recvfrom(self) -> Datagram:
@@ -51,8 +51,7 @@ class ReceivingEndpoint(EndpointBase):
         Source: recvfrom(2), udp(7).
 
         """
-        if self._queue and self._unbroken > 0:
-            self._unbroken -= 1
+        if self._queue:
             return self._queue.popleft()
         return await self._next("recvfrom")
 
@@ -69,8 +68,7 @@ class ReceivingEndpoint(EndpointBase):
     @types.coroutine
     def __anext__(self) -> Generator[Any, None, Datagram]:
         # As recvfrom. A generator is a step less for each datagram than a coroutine that it would await.
-        if self._queue and self._unbroken > 0:
-            self._unbroken -= 1
+        if self._queue:
             return self._queue.popleft()
         return (yield from self._next("recvfrom").__await__())
 
@@ -128,19 +126,10 @@ class ReceivingEndpoint(EndpointBase):
             if transport.is_closing():  # the receiver that waited has not run yet
                 raise ClosedError.of(operation, str(self._local))
             raise BusyError(f"{operation} on {self._local} <-: another task is receiving")
-        there = bool(self._queue or transport.batches)
-        if there and self._unbroken > 0:
-            self._unbroken -= 1
-            return
-        while True:
-            if not there:
-                self._raise_if_over(operation)
-            self._unbroken = _UNBROKEN
+        while not self._queue and not transport.batches:
+            self._raise_if_over(operation)
             self._receiving = True
             try:
-                await (asyncio.sleep(0) if there else transport.readable)
+                await transport.readable
             finally:
                 self._receiving = False
-            there = bool(self._queue or transport.batches)
-            if there:
-                return

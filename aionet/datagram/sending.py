@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from aionet.datagram.receiving import ReceivingEndpoint
 from aionet.errors import ClosedError
 from aionet.system.ancillary import UDP_SEGMENT, ecn_message, local_message, segment_message
+from aionet.system.wakeup import DONE
 from aionet.wire.segments import MAX_RUN_BYTES, run_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from aionet.address import Address, InetAddress
     from aionet.datagram.base import PeerLike
@@ -39,17 +40,18 @@ _MAPPED: Final = "::ffff:"
 class SendingEndpoint(ReceivingEndpoint):
     """Sends datagrams: one, many to one peer, many to many."""
 
-    __slots__ = ("_gso_batches", "_largest_in_run")
+    __slots__ = ("_gso_batches", "_largest_in_run", "_sock_sendto")
 
     def __init__(self, transport: DatagramQueue, options: DatagramOptions) -> None:
         super().__init__(transport, options)
+        self._sock_sendto = transport.sock_sendto
         self._gso_batches = 0
         gso = options.gso and UDP_SEGMENT is not None and self._family != socket.AF_UNIX
         self._largest_in_run = MAX_RUN_BYTES // 2 if gso else 0
 
-    async def sendto(
+    def sendto(
         self, data: Buffer, peer: PeerLike, local: InetAddress | None = None, ecn: ECN | None = None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Send one datagram to a peer; wait while the kernel has no room, in the order of the calls.
 
         ``local`` is the address of ours that it leaves from (IP_PKTINFO), such as ``Datagram.local``; ``ecn`` its
@@ -67,14 +69,18 @@ class SendingEndpoint(ReceivingEndpoint):
         transport = self._transport
         if transport.allowance > 0 and local is None and ecn is None:
             try:
-                transport.sock_sendto(data, peer.sockaddr)  # type: ignore[union-attr]  # a tuple has none  # pyright: ignore
+                self._sock_sendto(data, peer.sockaddr)  # type: ignore[union-attr]  # a tuple has none  # pyright: ignore
             except (AttributeError, BlockingIOError, socket.gaierror):
                 pass  # no aionet address, no room, or IPv4 on an IPv6 socket: all of them below
             except OSError as exc:
-                raise self._failure("sendto", exc, peer) from exc
+                return self._raise("sendto", exc, peer)
             else:
                 transport.allowance -= 1
-                return
+                return DONE
+        return self._sendto(data, peer, local, ecn)
+
+    async def _sendto(self, data: Buffer, peer: PeerLike, local: InetAddress | None, ecn: ECN | None) -> None:
+        transport = self._transport
         sockaddr = self._sockaddr(peer)
         messages = self._messages(sockaddr, local, ecn)
         if messages:
@@ -82,7 +88,10 @@ class SendingEndpoint(ReceivingEndpoint):
         else:
             await self._send("sendto", peer, transport.sock_sendto, data, sockaddr)
 
-    async def send(self, data: Buffer) -> None:
+    async def _raise(self, operation: str, exc: OSError, peer: PeerLike | None) -> None:
+        raise self._failure(operation, exc, peer) from exc
+
+    def send(self, data: Buffer) -> Coroutine[Any, Any, None]:
         """Send one datagram to the peer that the endpoint is connected to. Otherwise as sendto.
 
         Source: send(2).
@@ -94,11 +103,11 @@ class SendingEndpoint(ReceivingEndpoint):
             except BlockingIOError:
                 pass
             except OSError as exc:
-                raise self._failure("send", exc, self._peer) from exc
+                return self._raise("send", exc, self._peer)
             else:
                 transport.allowance -= 1
-                return
-        await self._send("send", self._peer, transport.sock_send, data)
+                return DONE
+        return self._send("send", self._peer, transport.sock_send, data)
 
     async def send_many(
         self,
@@ -180,7 +189,7 @@ class SendingEndpoint(ReceivingEndpoint):
         self,
         function: Callable[..., int],
         *args: Any,
-        operation: str = "send_many",  # noqa: ANN401 - the function's
+        operation: str = "send_many",
     ) -> None:
         """Call a sending function of the socket now, or when there is room."""
         transport = self._transport

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from aionet.address import Endpoint
 from aionet.errors import ConnectError
 from aionet.options import Limits, SocketOptions, Timeouts
-from aionet.system.opening import Opening
 from aionet.stream.protocol import StreamProtocol
 from aionet.stream.stream import Stream
 from aionet.stream.watch import watch
 from aionet.system.connect import connect_to, writable
+from aionet.system.connect import connect_to
+from aionet.system.opening import Opening
 from aionet.system.resolver import resolve
 from aionet.transport.stream import StreamTransport
 from aionet.wire.proxy_protocol import build_proxy_header

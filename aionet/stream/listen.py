@@ -10,8 +10,8 @@ from aionet.address import Endpoint
 from aionet.errors import AddressError, ClosedError
 from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.stream.connect import open_stream
-from aionet.system.opening import Opening
 from aionet.system.listen import ListeningSocket, listen_on
+from aionet.system.opening import Opening
 from aionet.system.resolver import resolve
 from aionet.system.sockopts import prepare_accepted
 from aionet.system.wakeup import WaitQueue

@@ -147,7 +147,7 @@ def prepare_datagrams(sock: socket.socket, options: DatagramOptions) -> tuple[Re
         _set_multicast(setter, options)
     for name in ("pktinfo", "receive_ecn", "timestamps", "gro"):
         if getattr(options, name) and (reason := switch_on(sock, name)) is not None:
-            setter.refuse(name, True, None, reason)  # noqa: FBT003 - what was requested
+            setter.refuse(name, True, None, reason)
     return tuple(setter.refused)
 
 

@@ -10,7 +10,7 @@ import warnings
 from asyncio.trsock import TransportSocket
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aionet.system.poller import READABLE, WRITABLE, poller_of
 
@@ -21,12 +21,7 @@ if TYPE_CHECKING:
     from aionet.system.datagram_socket import DatagramSocket
     from aionet.system.types import SockAddr
 
-__all__ = ["BATCH", "RECEIVE_SIZE", "DatagramBase"]
-
-# Datagrams received for each readiness event: enough to make the event cheap, few enough to be fair to others.
-BATCH: Final = 32
-# No UDP datagram is larger. recvfrom allocates as much and gives the rest back in place; glibc maps only from 128 KiB.
-RECEIVE_SIZE: Final = 65535
+__all__ = ["DatagramBase"]
 
 
 class DatagramBase(asyncio.DatagramTransport):
@@ -36,6 +31,7 @@ class DatagramBase(asyncio.DatagramTransport):
         "__weakref__",
         "_closed",
         "_context",
+        "_family",
         "_fd",
         "_local",
         "_loop",
@@ -55,6 +51,7 @@ class DatagramBase(asyncio.DatagramTransport):
         self._opened = opened
         self._sock = opened.sock
         self._fd = self._sock.fileno()
+        self._family = self._sock.family
         self._closed = False
         self._reading = False  # watched for readability
         self._writing = False  # watched for writability

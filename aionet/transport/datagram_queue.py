@@ -5,8 +5,9 @@ that waits for them: it finds them all and needs no further event. What it leave
 is counted, in datagrams and in bytes, and what exceeds the bounds is dropped, the newest first. Whoever takes from the
 queue has nothing to count: what was delivered is what was read, less what was dropped and what still waits.
 
-There are two ways to read. ``recvfrom`` gives data and peer, and is the cheap one. ``recvmsg`` gives control messages,
-too, and the flag that says that a datagram was cut off; it is used where something needs one of them.
+There are two ways to read. recvmmsg gives data and peer, and is the cheap one. recvmsg gives control messages, too, and
+the flag that says that a datagram was cut off; it is used where something needs one of them, and where the system has
+no recvmmsg.
 
 Sending. What the kernel takes at once is sent without waiting. ``allowance`` is how often that may still be done before
 the loop has to come round: then a sender looks closer. While others wait, or an error is there to be told, it is 0, so
@@ -31,9 +32,10 @@ from typing import TYPE_CHECKING, Any, Final
 from aionet.options import LARGEST_DATAGRAM
 from aionet.system.ancillary import SO_MEMINFO, control_size, switch_on
 from aionet.system.readiness import Readiness
+from aionet.system.recvmmsg import BATCH, inet_address, reader
 from aionet.system.wakeup import Wakeup
-from aionet.transport.datagram_base import BATCH, RECEIVE_SIZE, DatagramBase
-from aionet.transport.received import Datagram, DatagramBatch, Interpreter
+from aionet.transport.datagram_base import DatagramBase
+from aionet.transport.received import Datagram, DatagramBatch, Interpreter, Peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -72,9 +74,10 @@ class DatagramQueue(DatagramBase):
         "_kernel_counter",
         "_limit",
         "_limit_bytes",
+        "_peers",
+        "_plain",
         "_read",
-        "_receive",
-        "_received",
+        "_reader",
         "_sent",
         "_turn",
         "allowance",
@@ -107,69 +110,92 @@ class DatagramQueue(DatagramBase):
         self.queue: deque[Datagram] = deque()
         self.batches: deque[DatagramBatch] = deque()
         self._arrived: deque[Any] = self.queue
-        self._received: deque[Any] = deque()
         self._limit, self._limit_bytes = options.receive_queue, options.receive_queue_bytes
         self._bytes = 0  # those that wait, or more: what was taken is not subtracted
         self._read = self.dropped_queue = self._dropped_kernel = self._kernel_counter = 0
-        self._receive: Callable[..., Any] = sock.recvfrom
-        self._arguments: tuple[int, ...] = (RECEIVE_SIZE,)
         asked = options.pktinfo or options.receive_ecn or options.timestamps
         self.interpreter = Interpreter(sock, asked=asked)
-        self._interpret: Callable[[Collection[Any]], Collection[Any]] = self.interpreter.plain
+        self._interpret: Callable[[Collection[Any]], Collection[Any]] = self.interpreter.detailed
+        # None for a Unix socket: what it could bring is open descriptors, which the kernel then closes.
+        self._arguments = (options.max_datagram_size, 0 if sock.family == socket.AF_UNIX else control_size())
+        self._reader = reader()
+        self._peers = Peers(inet_address)
         may_be_cut = sock.family == socket.AF_UNIX or options.max_datagram_size < LARGEST_DATAGRAM
-        if options.gro and not any(each.name == "gro" for each in opened.refused):
+        self._plain = self._reader is not None and not asked and not may_be_cut
+        if options.gro:
             self.use_gro()
-        elif asked or may_be_cut:
-            self._receive_messages(options.max_datagram_size)
         self._reading = True
         self._watch()
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 
-    def _receive_messages(self, size: int) -> None:
-        """Receive by recvmsg from now on."""
-        self._receive = self._sock.recvmsg
-        self._interpret = self.interpreter.detailed
-        # None for a Unix socket: what it could bring is open descriptors, which the kernel then closes.
-        self._arguments = (size, 0 if self._sock.family == socket.AF_UNIX else control_size())
-
     def use_gro(self) -> None:
         """Ask for runs of datagrams from now on, if the system has them."""
         if not self.interpreter.gro and not self._closed and switch_on(self._sock, "gro") is None:
             self.interpreter.gro = True
-            self._receive_messages(RECEIVE_SIZE)
+            self._plain = False
 
     def keep_batches(self) -> None:
         """Keep what comes as it is from now on, in ``batches``."""
-        if self._arrived is not self.batches:
-            if len(self._arguments) == 1:
-                self._receive_messages(RECEIVE_SIZE)
-            self._interpret = self.interpreter.batches
-            self._arrived = self.batches
+        self._plain = False
+        self._interpret = self.interpreter.batches
+        self._arrived = self.batches
 
     def _on_readable(self, events: int) -> None:
-        received, queue, batches = self._received, self.queue, self.batches
+        if self.error is None and not self.writable.waiters:
+            self.grant()  # the loop has come round
+        left = BATCH
+        while left > 0 and not self._closed:
+            # More may have come while the task ran: to look costs less than to go round by the loop.
+            count = self._receive_some(left)
+            if not count:
+                return
+            left -= count
+
+    def _receive_some(self, most: int) -> int:
+        """Receive what is there, and let the waiting task take it; return how many reads it were."""
+        queue, batches = self.queue, self.batches
         if not queue and not batches:
             self._bytes = 0
+        arrived: Collection[Datagram | DatagramBatch]
+        if self._plain:
+            arrived, count = self._receive_plain(most)
+            self._read += count
+        else:
+            arrived, count = self._receive_messages(most)
+            self._read += sum(each.datagrams if isinstance(each, DatagramBatch) else 1 for each in arrived)
+        if arrived:
+            self._arrived.extend(arrived)
+        elif self.error is None:
+            return 0
+        self.readable.wake()
+        if queue or batches:
+            self._bytes += _size_of(arrived)
+            self._keep_within_bounds()
+        return count
+
+    def _receive_plain(self, most: int) -> tuple[Collection[Datagram], int]:
+        try:
+            received = self._reader.receive(self._fd, self._family, most, Datagram, self._peers)  # type: ignore[union-attr]
+        except OSError as exc:
+            self._failed(exc)
+            return (), 0
+        return received, len(received)
+
+    def _receive_messages(self, most: int) -> tuple[Collection[Datagram | DatagramBatch], int]:
+        received: list[Any] = []
         try:
             # The loop over the system call, without a step of Python between.
-            received.extend(starmap(self._receive, repeat(self._arguments, BATCH)))
+            received.extend(starmap(self._sock.recvmsg, repeat(self._arguments, most)))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as exc:
-            self.error = exc
-            self.forbid()
-        if self.error is None and not self.writable.waiters:
-            self.grant()  # the loop has come round
-        arrived = self._interpret(received)
-        received.clear()
-        self._arrived.extend(arrived)
-        self._read += len(arrived) if self._arrived is queue else sum(each.datagrams for each in arrived)
-        if queue or batches or self.error is not None:
-            self.readable.wake()
-            if queue or batches:
-                self._bytes += _size_of(arrived)
-                self._keep_within_bounds()
+            self._failed(exc)
+        return self._interpret(received), len(received)
+
+    def _failed(self, exc: OSError) -> None:
+        self.error = exc
+        self.forbid()
 
     def _keep_within_bounds(self) -> None:
         """Drop the newest of what nobody took when it came."""

@@ -7,20 +7,23 @@ datagram that arrives, and everything else that Python has for a value costs mor
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from aionet.address import from_sockaddr
 from aionet.system.ancillary import Control, parse, segment_size
 from aionet.wire.segments import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from aionet.address import Address, InetAddress
     from aionet.options import ECN
     from aionet.system.types import SockAddr
 
-__all__ = ["Addresses", "Datagram", "DatagramBatch", "Interpreter"]
+__all__ = ["Datagram", "DatagramBatch", "Interpreter", "Peers"]
+
+_T = TypeVar("_T")
 
 # Peers whose addresses are kept: making one anew costs as much as receiving the datagram.
 _KEPT: Final = 4096
@@ -103,22 +106,22 @@ class DatagramBatch(NamedTuple):
         return [_DetailedDatagram(piece, peer, control, truncated) for piece in pieces]
 
 
-class Addresses(dict[Any, "Address"]):
-    """The address of each sockaddr, made once. A peer cannot make it grow: full, it starts anew."""
+class Peers(dict[Any, _T]):
+    """What is made of each sockaddr, made once. A peer cannot make it grow: full, it starts anew."""
 
-    def __init__(self, family: int) -> None:
+    def __init__(self, make: Callable[[Any], _T]) -> None:
         super().__init__()
-        self._family = family
+        self._make = make
 
-    def __missing__(self, sockaddr: SockAddr) -> Address:
+    def __missing__(self, sockaddr: Any) -> _T:  # noqa: ANN401 - what the kernel or the socket module gives
         if len(self) >= _KEPT:
             self.clear()
-        address = self[sockaddr] = from_sockaddr(self._family, sockaddr)
-        return address
+        made = self[sockaddr] = self._make(sockaddr)
+        return made
 
 
 class Interpreter:
-    """Makes sense of what recvfrom or recvmsg returned, and counts what it finds.
+    """Makes sense of what recvmsg returned, and counts what it finds.
 
     ``asked`` says whether control messages other than that of UDP_GRO are to be looked for.
     """
@@ -126,24 +129,19 @@ class Interpreter:
     __slots__ = ("_addresses", "_asked", "_port", "gro", "gro_batches", "truncated")
 
     def __init__(self, sock: socket.socket, *, asked: bool) -> None:
-        self._addresses = Addresses(sock.family)
+        self._addresses = Peers(partial(from_sockaddr, sock.family))
         self._port: int = 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
         self._asked = asked
         self.gro = False
         self.gro_batches = 0
         self.truncated = 0
 
-    def plain(self, received: Collection[tuple[bytes, SockAddr]]) -> list[Datagram]:
-        """Of what recvfrom returned."""
-        addresses = self._addresses
-        return [Datagram(data, addresses[sockaddr]) for data, sockaddr in received]
-
     def detailed(self, received: Collection[Any]) -> list[Datagram]:
-        """Of what recvmsg returned."""
+        """Return the datagrams."""
         return [datagram for each in received for datagram in self._batch(each).split()]
 
     def batches(self, received: Collection[Any]) -> list[DatagramBatch]:
-        """Of what recvmsg returned, as it came."""
+        """Return what came, as it came."""
         return list(map(self._batch, received))
 
     def _batch(self, received: tuple[bytes, list[tuple[int, int, bytes]], int, SockAddr]) -> DatagramBatch:

@@ -49,6 +49,9 @@ from aionet.system.sockopts import RefusedOption
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
 from aionet.transport.server import TransportServer
+from aionet.transport.create_datagram import create_datagram_endpoint
+from aionet.transport.datagram import DatagramTransport
+from aionet.transport.protocol import BufferedProtocol, DatagramProtocol, Protocol
 from aionet.transport.received import Datagram, DatagramBatch
 from aionet.transport.stream import StreamTransport
 from aionet.wire.buffer import ReceiveBuffer
@@ -89,9 +92,11 @@ __all__ = [
     "DatagramEndpoint",
     "DatagramError",
     "DatagramOptions",
+    "DatagramProtocol",
     "DatagramRefusedError",
     "DatagramStatistics",
     "DatagramTooLargeError",
+    "DatagramTransport",
     "DrainResult",
     "Endpoint",
     "EndpointLike",
@@ -149,6 +154,7 @@ __all__ = [
     "connect",
     "connect_datagram",
     "create_connection",
+    "create_datagram_endpoint",
     "create_server",
     "current_loop_name",
     "from_sockaddr",

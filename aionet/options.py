@@ -165,7 +165,7 @@ class DatagramOptions:
     | ``reuse_address`` | False | SO_REUSEADDR: several sockets may bind one address, as multicast programs do |
     | ``reuse_port`` | False | SO_REUSEPORT: the system spreads peers over the sockets of one port |
     | ``broadcast`` | False | SO_BROADCAST: allow sending to broadcast addresses |
-    | ``dual_stack`` | None | whether an IPv6 endpoint takes IPv4 too (IPV6_V6ONLY off); None: only where bound to ``*`` |
+    | ``dual_stack`` | None | whether an IPv6 endpoint takes IPv4 too (IPV6_V6ONLY off); None: where bound to ``*`` |
     | ``receive_buffer`` | None | SO_RCVBUF in bytes, as asked for, before the kernel doubles it |
     | ``send_buffer`` | None | SO_SNDBUF in bytes, likewise |
     | ``ttl`` | None | time to live, hop limit: 1 to 255 |

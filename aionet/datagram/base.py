@@ -41,7 +41,7 @@ class EndpointBase:
         self._peer = None if peer is None else from_sockaddr(sock.family, peer)
 
     def _sockaddr(self, peer: PeerLike) -> SockAddr:
-        """Return a peer's address as this socket takes it; a host name would be looked up right there, and is refused."""
+        """Return a peer's address as this socket takes it; a host name would be looked up there and then: refused."""
         if isinstance(peer, tuple):
             peer = InetAddress(*peer)
         elif isinstance(peer, str):

@@ -21,7 +21,7 @@ _JOIN, _LEAVE, _JOIN_SOURCE, _LEAVE_SOURCE = 42, 45, 46, 47
 # struct sockaddr_in and sockaddr_in6, as long as a sockaddr_storage; struct group_req begins with the interface.
 _SOCKADDR: Final = struct.Struct("H2x4s120x")
 _SOCKADDR6: Final = struct.Struct("H2x4x16sI100x")
-_GROUP_REQ: Final = struct.Struct("I0P" if struct.calcsize("P") == 8 else "I")
+_GROUP_REQ: Final = struct.Struct("I0P" if struct.calcsize("P") > struct.calcsize("I") else "I")
 
 
 class MulticastEndpoint(SendingEndpoint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 from aionet.address import Endpoint, InetAddress
@@ -78,7 +79,7 @@ def connect_datagram(
         try:
             return _open(opened, chosen)
         except OSError as exc:
-            raise ConnectError(exc.errno, f"connect_datagram to {parsed}: {exc.strerror}") from exc
+            raise ConnectError(exc.errno or errno.EMFILE, f"connect_datagram to {parsed}: {exc.strerror}") from exc
 
     return Opening(connect)
 

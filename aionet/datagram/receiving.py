@@ -1,7 +1,7 @@
 """The receiving half of a datagram endpoint.
 
-A receiver that need not wait does not. It cannot keep others from running for long: only the loop fills the queue, which
-is bounded, and an empty one waits for the loop.
+A receiver that need not wait does not. It cannot keep others from running for long: only the loop fills the queue,
+which is bounded, and an empty one waits for the loop.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from aionet.datagram.receiving import ReceivingEndpoint
-from aionet.errors import ClosedError
 from aionet.system.ancillary import UDP_SEGMENT, ecn_message, local_message, segment_message
 from aionet.system.wakeup import DONE
 from aionet.wire.segments import MAX_RUN_BYTES, run_end
@@ -69,9 +68,9 @@ class SendingEndpoint(ReceivingEndpoint):
         transport = self._transport
         if transport.allowance > 0 and local is None and ecn is None:
             try:
-                self._sock_sendto(data, peer.sockaddr)  # type: ignore[union-attr]  # a tuple has none  # pyright: ignore
+                self._sock_sendto(data, peer.sockaddr)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
             except (AttributeError, BlockingIOError, socket.gaierror):
-                pass  # no aionet address, no room, or IPv4 on an IPv6 socket: all of them below
+                pass  # a tuple has no sockaddr, no room, or IPv4 on an IPv6 socket: all of them below
             except OSError as exc:
                 return self._raise("sendto", exc, peer)
             else:
@@ -164,8 +163,9 @@ class SendingEndpoint(ReceivingEndpoint):
     ) -> bool:
         """Send a run at once; say whether the system takes such runs."""
         size = len(run[0])
+        self._raise_if_told("send_many")
         try:
-            await self._transport_send(
+            await self._send_when_possible(
                 self._transport.sock_sendmsg, run, [*messages, segment_message(size)], 0, sockaddr
             )
         except OSError as exc:
@@ -177,30 +177,33 @@ class SendingEndpoint(ReceivingEndpoint):
         self._gso_batches += 1
         return True
 
-    async def _send(self, operation: str, peer: PeerLike | None, function: Callable[..., int], *args: Any) -> None:  # noqa: ANN401 - the function's
+    async def _send(
+        self,
+        operation: str,
+        peer: PeerLike | None,
+        function: Callable[..., int],
+        *args: Any,  # noqa: ANN401 - the function's
+    ) -> None:
+        self._raise_if_told(operation)
         try:
-            await self._transport_send(function, *args, operation=operation)
-        except ClosedError:
-            raise
+            await self._send_when_possible(function, *args)
         except OSError as exc:
             raise self._failure(operation, exc, peer) from exc
 
-    async def _transport_send(
-        self,
-        function: Callable[..., int],
-        *args: Any,
-        operation: str = "send_many",
-    ) -> None:
+    def _raise_if_told(self, operation: str) -> None:
+        if self._transport.allowance <= 0:
+            self._raise_if_over(operation)
+
+    async def _send_when_possible(self, function: Callable[..., int], *args: Any) -> None:  # noqa: ANN401 - the function's
         """Call a sending function of the socket now, or when there is room."""
         transport = self._transport
         if transport.allowance > 0:
             try:
                 function(*args)
-            except BlockingIOError:
+            except (BlockingIOError, InterruptedError):
                 pass
             else:
                 transport.allowance -= 1
                 return
-        self._raise_if_over(operation)
         await transport.send_in_turn(function, *args)
         transport.allowance -= 1

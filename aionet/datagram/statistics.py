@@ -21,7 +21,7 @@ class DatagramStatistics:
     dropped_queue: int
     """Dropped because the receive queue was full, or waiting there when you closed the endpoint."""
     dropped_kernel: int
-    """Dropped by the system, whose receive buffer was full (or which found a wrong checksum); 0 where it does not say."""
+    """Dropped by the system: its buffer was full, or a checksum was wrong; 0 where it does not say."""
     truncated: int
     receive_queue: int
     """Waiting to be received."""

@@ -75,7 +75,7 @@ class Control(NamedTuple):
     timestamp: int | None  # nanoseconds since the epoch
 
 
-_ECN_OF: Final = tuple(map(ECN, range(4)))
+_ECN_OF: Final[tuple[ECN, ...]] = tuple(ECN)
 
 
 def switch_on(sock: socket.socket, what: str) -> str | None:
@@ -119,12 +119,14 @@ def segment_size(messages: Iterable[ControlMessage]) -> int:
 
 def parse(messages: Iterable[ControlMessage], port: int) -> Control:
     """Make sense of the control messages; ``port`` is ours. Those of other kinds, and short ones, are left aside."""
-    local, ecn, timestamp = None, None, None
+    local: InetAddress | None = None
+    ecn: ECN | None = None
+    timestamp: int | None = None
     for level, type_, value in messages:
         if level == socket.IPPROTO_IP and type_ == _IP_PKTINFO and len(value) >= _IN_PKTINFO.size:
             local = InetAddress(socket.inet_ntop(socket.AF_INET, _IN_PKTINFO.unpack_from(value)[2]), port)
         elif level == socket.IPPROTO_IPV6 and type_ == _IPV6_PKTINFO and len(value) >= _IN6_PKTINFO.size:
-            local = _local6(*_IN6_PKTINFO.unpack_from(value), port=port)
+            local = _local6(_IN6_PKTINFO.unpack_from(value), port)
         elif level == socket.IPPROTO_IP and type_ == _IP_TOS and value:
             ecn = _ECN_OF[value[0] & _ECN_BITS]
         elif level == socket.IPPROTO_IPV6 and type_ == _IPV6_TCLASS and len(value) >= _INT.size:
@@ -135,7 +137,8 @@ def parse(messages: Iterable[ControlMessage], port: int) -> Control:
     return Control(local, ecn, timestamp)
 
 
-def _local6(packed: bytes, interface: int, port: int) -> InetAddress:
+def _local6(pktinfo: tuple[bytes, int], port: int) -> InetAddress:
+    packed, interface = pktinfo
     # Link-local addresses alone mean something else on each interface.
     scope = interface if ipaddress.IPv6Address(packed) in _LINK_LOCAL else 0
     return InetAddress(socket.inet_ntop(socket.AF_INET6, packed), port, 0, scope)

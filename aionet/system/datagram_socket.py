@@ -79,8 +79,8 @@ async def bind_to(endpoint: Endpoint, options: DatagramOptions, resolver: Resolv
             failures.append(exc)
             if exc.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 break
-    exc = failures[-1]
-    raise ListenError(exc.errno, f"bind_datagram on {endpoint}: {exc.strerror or exc}") from exc
+    last = failures[-1]
+    raise ListenError(last.errno, f"bind_datagram on {endpoint}: {last.strerror or last}") from last
 
 
 def _bind_inet(address: InetAddress, options: DatagramOptions) -> DatagramSocket:

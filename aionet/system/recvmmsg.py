@@ -32,7 +32,7 @@ __all__ = ["BATCH", "Reader", "inet_address", "reader", "sockaddr"]
 BATCH: Final = 32
 _ROOM: Final = 64 * 1024  # no UDP datagram is larger
 _NAME_ROOM: Final = 32  # a sockaddr_in6 has 28 bytes
-_NAME_SIZES: Final = {socket.AF_INET: 16, socket.AF_INET6: 28}
+_NAME_SIZES: Final[dict[int, int]] = {socket.AF_INET: 16, socket.AF_INET6: 28}
 _IN: Final = struct.Struct("!2xH4s")
 _IN6: Final = struct.Struct("!2xHI16s")
 _SCOPE: Final = struct.Struct("@I")
@@ -70,7 +70,7 @@ def _function() -> Callable[..., int] | None:
     except (OSError, AttributeError):
         return None
     recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
-    return recvmmsg  # type: ignore[no-any-return]
+    return recvmmsg
 
 
 _recvmmsg: Final = _function()
@@ -78,7 +78,7 @@ _local = threading.local()
 
 
 class _Headers:
-    """What recvmmsg is told and tells, for one family: the kernel leaves the size of a sockaddr where its room stood."""
+    """What recvmmsg is told and tells, for one family: where its room for a sockaddr stood, its size is left."""
 
     __slots__ = ("_iovecs", "_messages", "address", "lengths", "places")
 

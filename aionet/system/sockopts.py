@@ -56,8 +56,8 @@ _INET_ONLY = ("reuse_address", "reuse_port", "keepalive", "user_timeout", "dual_
 class RefusedOption:
     """A socket option that is not in force as it was asked for.
 
-    ``name`` is the field of SocketOptions or DatagramOptions, in its units; ``granted`` is what is in force instead, None where that is
-    the system's default or nothing.
+    ``name`` is the field of SocketOptions or DatagramOptions, in its units; ``granted`` is what is in force instead,
+    None where that is the system's default or nothing.
     """
 
     name: str

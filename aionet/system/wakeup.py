@@ -168,7 +168,7 @@ class _Done(Coroutine[Any, Any, None]):
 
     __slots__ = ()
 
-    __await__ = staticmethod(().__iter__)  # type: ignore[assignment]  # pyright: ignore
+    __await__ = staticmethod(().__iter__)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
     def send(self, value: object) -> None:
         raise StopIteration

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["BufferedProtocol", "Protocol"]
+__all__ = ["BufferedProtocol", "DatagramProtocol", "Protocol"]
 
 
 class Protocol(asyncio.Protocol):
@@ -33,6 +33,18 @@ class BufferedProtocol(asyncio.BufferedProtocol):
 
     ``get_buffer(sizehint)`` returns a writable buffer that is not empty; ``buffer_updated(nbytes)`` says how much of it
     was filled. The rest is as for Protocol. The buffer may be the same every time.
+    """
+
+    __slots__ = ()
+
+
+class DatagramProtocol(asyncio.DatagramProtocol):
+    """A protocol that is handed datagrams.
+
+    ``connection_made(transport)`` comes first, once. ``datagram_received(data, addr)`` gets each datagram, an empty one
+    too, and the sender as the socket module gives it. ``error_received(exc)`` tells what the system said of sending or
+    receiving; the transport goes on, and so it does when a callback raises. ``pause_writing()`` and
+    ``resume_writing()`` come in pairs. ``connection_lost(exc)`` comes last, once.
     """
 
     __slots__ = ()

@@ -93,9 +93,10 @@ def _parse(value: EndpointLike) -> Endpoint:
 
 def _open(opened: DatagramSocket, options: DatagramOptions) -> DatagramEndpoint:
     """Make an endpoint of a socket, which it owns from then on; closed where there is no descriptor for the poller."""
+    transport = DatagramQueue(asyncio.get_running_loop(), opened, options)
     try:
-        transport = DatagramQueue(asyncio.get_running_loop(), opened, options)
+        transport.start()
     except BaseException:
-        opened.close()
+        transport.close()
         raise
     return DatagramEndpoint(transport, options, opened.refused)

@@ -69,8 +69,8 @@ class SendingEndpoint(ReceivingEndpoint):
         if transport.allowance > 0 and local is None and ecn is None:
             try:
                 self._sock_sendto(data, peer.sockaddr)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]
-            except (AttributeError, BlockingIOError, socket.gaierror):
-                pass  # a tuple has no sockaddr, no room, or IPv4 on an IPv6 socket: all of them below
+            except (AttributeError, TypeError, BlockingIOError, socket.gaierror):
+                pass  # no address of aionet or of this family, or no room: all of that below
             except OSError as exc:
                 return self._raise("sendto", exc, peer)
             else:

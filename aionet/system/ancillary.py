@@ -57,7 +57,8 @@ _RECEIVE_TOS: Final = (
 
 _INT: Final = struct.Struct("i")
 _TIMESPEC: Final = struct.Struct("ll")
-_IN_PKTINFO: Final = struct.Struct("I4s4s")  # the interface, our address there, the address in the header
+# The interface, our address there (to answer from, though the datagram was sent to a group), the one in the header.
+_IN_PKTINFO: Final = struct.Struct("I4s4s")
 _IN6_PKTINFO: Final = struct.Struct("16sI")
 _ECN_BITS: Final = 0b11
 _SECOND: Final = 1_000_000_000  # nanoseconds
@@ -124,7 +125,7 @@ def parse(messages: Iterable[ControlMessage], port: int) -> Control:
     timestamp: int | None = None
     for level, type_, value in messages:
         if level == socket.IPPROTO_IP and type_ == _IP_PKTINFO and len(value) >= _IN_PKTINFO.size:
-            local = InetAddress(socket.inet_ntop(socket.AF_INET, _IN_PKTINFO.unpack_from(value)[2]), port)
+            local = InetAddress(socket.inet_ntop(socket.AF_INET, _IN_PKTINFO.unpack_from(value)[1]), port)
         elif level == socket.IPPROTO_IPV6 and type_ == _IPV6_PKTINFO and len(value) >= _IN6_PKTINFO.size:
             local = _local6(_IN6_PKTINFO.unpack_from(value), port)
         elif level == socket.IPPROTO_IP and type_ == _IP_TOS and value:

@@ -124,6 +124,9 @@ class DatagramQueue(DatagramBase):
         self._plain = self._reader is not None and not asked and not may_be_cut
         if options.gro:
             self.use_gro()
+
+    def start(self) -> None:
+        """Begin to receive."""
         self._reading = True
         self._watch()
 

@@ -105,7 +105,8 @@ class DatagramQueue(DatagramBase):
         self.sock_sendto = sock.sendto
         self.sock_sendmsg = sock.sendmsg
         self._turn: asyncio.Lock | None = None
-        self._sent = self._granted = self.allowance = self.send_blocked = 0
+        self._sent = self.send_blocked = 0
+        self._granted = self.allowance = _ALLOWANCE
 
         self.queue: deque[Datagram] = deque()
         self.batches: deque[DatagramBatch] = deque()
@@ -261,21 +262,22 @@ class DatagramQueue(DatagramBase):
         if self._sock.family == socket.AF_UNIX and self._peer is None:
             await self._send_in_pauses(function, args)
             return
-        if self.writable.waiters:
-            await self.writable.wait()
-        elif self.allowance <= 0 and not self._closed:
+        if self.allowance <= 0 and not self.writable.waiters and not self._closed:
             await asyncio.sleep(0)
             if not self.writable.waiters:
                 self.grant()
+        waited = bool(self.writable.waiters)
+        if waited:
+            await self.writable.wait()
         while True:
             try:
                 function(*args)
+                break
             except (BlockingIOError, InterruptedError):
                 self.send_blocked += 1
                 self.forbid()
-                await self.writable.wait(again=True)
-            else:
-                break
+            await self.writable.wait(again=waited)  # in front of those who came later
+            waited = True
 
     async def _send_in_pauses(self, function: Callable[..., int], args: tuple[Any, ...]) -> None:
         if self._turn is None:

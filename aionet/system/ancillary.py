@@ -76,7 +76,7 @@ class Control(NamedTuple):
     timestamp: int | None  # nanoseconds since the epoch
 
 
-_ECN_OF: Final[tuple[ECN, ...]] = tuple(ECN)
+_ECN_OF: Final = (ECN.NOT_ECT, ECN.ECT_1, ECN.ECT_0, ECN.CE)
 
 
 def switch_on(sock: socket.socket, what: str) -> str | None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncudp
+import asyncudp  # type: ignore[import-untyped]
 
 from benchmarks.servers import HOST, spell
 

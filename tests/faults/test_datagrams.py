@@ -7,7 +7,6 @@ import errno
 import resource
 import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,9 @@ from aionet import DatagramOptions, DatagramRefusedError, DatagramTooLargeError,
 from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
     from aionet import DatagramEndpoint
 
 FLOOD = 200_000
@@ -156,7 +158,7 @@ async def test_a_refusal_is_told_once_and_the_endpoint_goes_on(host: str) -> Non
         with pytest.raises(DatagramRefusedError, match="send on"):
             await endpoint.send(b"not sent")
         sent = endpoint.statistics().sent
-        async with aionet.bind_datagram(address) as there:  # type: ignore[arg-type]
+        async with aionet.bind_datagram(address) as there:
             await endpoint.send(b"question")
             datagram = await there.recvfrom()
             assert datagram.data == b"question"
@@ -170,12 +172,13 @@ async def test_a_refusal_that_a_send_runs_into_is_told_by_that_send() -> None:
         address = nobody.local
     async with aionet.connect_datagram(address) as endpoint:
         await endpoint.send(b"x")  # the refusal is there when it returns, and the loop has not come round
-        for send in (
+        sends: list[Callable[[], Awaitable[None]]] = [
             lambda: endpoint.send(b"y"),
             lambda: endpoint.send_many([b"y"] * 3),
             lambda: endpoint.sendto(b"y", address),
             lambda: endpoint.sendto(b"y", address, ecn=aionet.ECN.CE),
-        ):
+        ]
+        for send in sends:
             with pytest.raises(DatagramRefusedError):
                 await send()
             await endpoint.send(b"x")

@@ -15,7 +15,9 @@ from tests.tools import require_tool
 def test_groups_and_broadcasts_reach_another_network(loop: str) -> None:
     require_tool("ip")
     unshare = [require_tool("unshare"), "--map-root-user", "--net"]
-    if subprocess.run([*unshare, "ip", "link", "add", "near", "type", "veth"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [*unshare, "ip", "link", "add", "near", "type", "veth"], capture_output=True, check=False
+    ).returncode:
         pytest.skip("no network of its own is allowed here")
     with running("multicast", loop, within=unshare) as script:
         assert [script.answer() for _ in range(5)] == [

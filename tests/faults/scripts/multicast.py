@@ -16,12 +16,13 @@ from aionet import DatagramOptions, InetAddress
 from tests.faults.running import say
 
 PORT: Final = 5454
-GROUPS: Final = (("239.1.2.3", "10.77.0.1", "0.0.0.0"), ("ff15::77", "fd77::1", "::"))  # noqa: S104
+GROUPS: Final = (("239.1.2.3", "10.77.0.1", "0.0.0.0"), ("ff15::77", "fd77::1", "::"))
 PATIENCE: Final = 10.0
 
 
 def ip(*words: str) -> str:
-    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(["ip", *words], check=True, capture_output=True, text=True)  # noqa: S607 - the PATH's
+    return done.stdout
 
 
 async def is_up(interface: str) -> None:
@@ -57,9 +58,7 @@ async def send(group: str, source: str, other: str) -> None:
 async def near(loop: str) -> None:
     """Be the side that sends; the other side says when it is ready for the next."""
     command = ["unshare", "--net", sys.executable, "-m", "tests.faults.scripts.multicast", loop, "far"]
-    far = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
+    far = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     assert far.stdin is not None
     assert far.stdout is not None
     try:
@@ -70,7 +69,7 @@ async def near(loop: str) -> None:
             await is_up("near")
             match line:
                 case ["send", group]:
-                    source = dict((group, source) for group, source, _ in GROUPS)[group]
+                    source = next(source for each, source, _ in GROUPS if each == group)
                     await send(group, source, f"{source}1")
                 case ["broadcast"]:
                     options = DatagramOptions(broadcast=True)
@@ -102,13 +101,13 @@ async def far() -> None:
         place = f"udp://[{wildcard}]:{PORT}" if ":" in wildcard else f"udp://{wildcard}:{PORT}"
         async with aionet.bind_datagram(place, options=DatagramOptions(pktinfo=True)) as endpoint:
             for keywords in ({"interface": "far"}, {"interface": "far", "source": source}):
-                endpoint.join_group(group, **keywords)  # type: ignore[arg-type]
+                endpoint.join_group(group, **keywords)
                 tell("send", group)
                 got = []
                 async with asyncio.timeout(PATIENCE):
                     while b"wanted" not in got:
                         got.append((await endpoint.recvfrom()).data)
-                endpoint.leave_group(group, **keywords)  # type: ignore[arg-type]
+                endpoint.leave_group(group, **keywords)
                 tell(group, "from", str(keywords.get("source", "any")), *(data.decode() for data in got))
     async with aionet.bind_datagram(f"udp://0.0.0.0:{PORT}") as endpoint:
         tell("broadcast")

@@ -14,6 +14,8 @@ from tests.turns import turns, until
 from tests.unit.datagram.endpoints import connected, each_ip, pair
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from aionet import DatagramEndpoint
 
 MIXED = [b"a" * 1000] * 70 + [b"b" * 10, b"", b"c" * 1000, b"d" * 2000, b"e" * 2000]
@@ -75,7 +77,7 @@ async def test_batches_that_wait_are_split_for_those_who_want_datagrams() -> Non
         assert ours.statistics().delivered == 11
 
 
-async def _first(endpoint: DatagramEndpoint, count: int) -> Any:
+async def _first(endpoint: DatagramEndpoint, count: int) -> AsyncGenerator[aionet.Datagram]:
     for _ in range(count):
         yield await endpoint.recvfrom()
 
@@ -100,7 +102,7 @@ async def test_runs_that_the_system_refuses_are_sent_singly(number: int) -> None
                 raise OSError(number, "no such thing here")
             return sendmsg(buffers, ancdata, *rest)
 
-        theirs._transport.sock_sendmsg = refuse  # type: ignore[method-assign,assignment]
+        theirs._transport.sock_sendmsg = refuse
         for _ in range(3):
             await theirs.send_many([b"x" * 100] * 50)
             assert await received(ours, 50) == [b"x" * 100] * 50

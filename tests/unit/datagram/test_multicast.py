@@ -36,9 +36,10 @@ async def receives(endpoint: DatagramEndpoint, sender: DatagramEndpoint, group: 
 @pytest.mark.parametrize("interface", ["lo", LOOPBACK, "127.0.0.1"], ids=["name", "index", "address"])
 async def test_an_ipv4_group_is_heard_from_join_to_leave(interface: str | int) -> None:
     options = DatagramOptions(multicast_interface=interface)
-    async with aionet.bind_datagram("udp://0.0.0.0:0") as ours, aionet.bind_datagram(
-        "udp://127.0.0.1:0", options=options
-    ) as sender:
+    async with (
+        aionet.bind_datagram("udp://0.0.0.0:0") as ours,
+        aionet.bind_datagram("udp://127.0.0.1:0", options=options) as sender,
+    ):
         group = InetAddress("239.255.7.7", port_of(ours))
         assert not await receives(ours, sender, group)
         ours.join_group("239.255.7.7", interface=interface)
@@ -118,9 +119,7 @@ async def test_an_interface_that_does_not_exist_is_named() -> None:
             with pytest.raises(AddressError, match=rf"no interface '?{interface}'? .*expected the name.* lo \(1\)"):
                 endpoint.join_group("239.255.7.7", interface=interface)
             with pytest.raises(AddressError, match="no interface"):
-                await aionet.bind_datagram(
-                    "udp://0.0.0.0:0", options=DatagramOptions(multicast_interface=interface)
-                )
+                await aionet.bind_datagram("udp://0.0.0.0:0", options=DatagramOptions(multicast_interface=interface))
 
 
 async def test_what_is_no_group_of_the_endpoints_family_is_refused() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import socket
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import aionet
 from aionet import DatagramOptions, InetAddress, UnixAddress
 from tests.unit.datagram.endpoints import pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 async def test_a_taken_address_is_a_listen_error() -> None:
@@ -38,7 +41,7 @@ async def test_a_scheme_without_datagrams_is_refused(endpoint: str) -> None:
         with pytest.raises(aionet.AddressError, match="expected udp://host:port, unix:/path"):
             await opening
     with pytest.raises(aionet.AddressError):
-        aionet.bind_datagram("udp://")
+        await aionet.bind_datagram("udp://")
 
 
 async def test_a_local_end_of_another_kind_is_refused() -> None:
@@ -124,7 +127,7 @@ async def test_what_the_system_refuses_is_told_and_the_endpoint_works(tmp_path: 
     ("option", "value"),
     [("receive_queue", 0), ("receive_queue_bytes", 0), ("max_datagram_size", 0), ("ttl", 256), ("ecn", 4), ("gro", 1)],
 )
-def test_an_option_out_of_range_is_refused_by_name(option: str, value: int) -> None:
+def test_an_option_out_of_range_is_refused_by_name(option: str, value: Any) -> None:
     with pytest.raises(aionet.OptionError, match=f"DatagramOptions: {option}={value}: expected"):
         DatagramOptions(**{option: value})
     with pytest.raises(aionet.OptionError, match="a run of datagrams has to fit"):

@@ -1,7 +1,6 @@
 """aionet: networking for asyncio. Streams, servers and sockets, one contract on every event loop."""
 
 from aionet.address import Address, Endpoint, EndpointLike, InetAddress, UnixAddress, from_sockaddr
-from aionet.datagram.datagram import Datagram, DatagramBatch, DatagramStatistics
 from aionet.datagram.endpoint import DatagramEndpoint
 from aionet.datagram.open import bind_datagram, connect_datagram
 from aionet.datagram.statistics import DatagramStatistics
@@ -14,10 +13,10 @@ from aionet.errors import (
     ClosedStreamError,
     ConnectError,
     ConnectTimeoutError,
-    FrameError,
     DatagramError,
     DatagramRefusedError,
     DatagramTooLargeError,
+    FrameError,
     FrameTooLargeError,
     IncompleteReadError,
     LimitError,
@@ -38,21 +37,20 @@ from aionet.server.server import DrainResult, Server, ServerState, serve
 from aionet.stream.connect import connect
 from aionet.stream.framed import Framed
 from aionet.stream.listen import Listener, listen
-from aionet.stream.opening import Opening
 from aionet.stream.pipeline import Pipeline
 from aionet.stream.relayed import proxy_header_for
 from aionet.stream.stream import Stream, StreamStatistics
 from aionet.system.loops import available_loops, current_loop_name, loop_factory, run
+from aionet.system.opening import Opening
 from aionet.system.resolver import Resolver, resolve, reverse
 from aionet.system.sockets import AsyncSocket
 from aionet.system.sockopts import RefusedOption
 from aionet.transport.create import create_connection, create_server
-from aionet.transport.protocol import BufferedProtocol, Protocol
-from aionet.transport.server import TransportServer
 from aionet.transport.create_datagram import create_datagram_endpoint
 from aionet.transport.datagram import DatagramTransport
 from aionet.transport.protocol import BufferedProtocol, DatagramProtocol, Protocol
 from aionet.transport.received import Datagram, DatagramBatch
+from aionet.transport.server import TransportServer
 from aionet.transport.stream import StreamTransport
 from aionet.wire.buffer import ReceiveBuffer
 from aionet.wire.chunked import Chunked
@@ -72,8 +70,8 @@ from aionet.wire.proxy_trust import ProxyProtocol
 
 __all__ = [
     "COBS",
-    "NEED_MORE",
     "ECN",
+    "NEED_MORE",
     "Address",
     "AddressError",
     "AionetError",
@@ -86,7 +84,6 @@ __all__ = [
     "ClosedStreamError",
     "ConnectError",
     "ConnectTimeoutError",
-    "Delimited",
     "Datagram",
     "DatagramBatch",
     "DatagramEndpoint",
@@ -97,6 +94,7 @@ __all__ = [
     "DatagramStatistics",
     "DatagramTooLargeError",
     "DatagramTransport",
+    "Delimited",
     "DrainResult",
     "Endpoint",
     "EndpointLike",
@@ -149,8 +147,8 @@ __all__ = [
     "UnixAddress",
     "VarintPrefixed",
     "available_loops",
-    "build_proxy_header",
     "bind_datagram",
+    "build_proxy_header",
     "connect",
     "connect_datagram",
     "create_connection",

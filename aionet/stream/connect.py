@@ -13,7 +13,6 @@ from aionet.stream.protocol import StreamProtocol
 from aionet.stream.stream import Stream
 from aionet.stream.watch import watch
 from aionet.system.connect import connect_to, writable
-from aionet.system.connect import connect_to
 from aionet.system.opening import Opening
 from aionet.system.resolver import resolve
 from aionet.transport.stream import StreamTransport

@@ -131,7 +131,8 @@ def parse(messages: Iterable[ControlMessage], port: int) -> Control:
         elif level == socket.IPPROTO_IP and type_ == _IP_TOS and value:
             ecn = _ECN_OF[value[0] & _ECN_BITS]
         elif level == socket.IPPROTO_IPV6 and type_ == _IPV6_TCLASS and len(value) >= _INT.size:
-            ecn = _ECN_OF[_INT.unpack_from(value)[0] & _ECN_BITS]
+            (traffic_class,) = _INT.unpack_from(value)
+            ecn = _ECN_OF[int(traffic_class) & _ECN_BITS]
         elif level == socket.SOL_SOCKET and type_ == SO_TIMESTAMPNS and len(value) >= _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack_from(value)
             timestamp = seconds * _SECOND + nanoseconds

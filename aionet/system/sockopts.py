@@ -43,12 +43,12 @@ _FAST_OPEN_QUEUE = 256
 _FAST_OPEN_CLIENT, _FAST_OPEN_SERVER = 1, 2
 # They decide what bind and connect do.
 _BEFORE_BIND = ("reuse_address", "reuse_port", "dual_stack", "fast_open")
-# nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
 # linux/in.h, linux/in6.h: the options, and IP_PMTUDISC_DONT and _DO.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = (10, 23) if _LINUX else (None, None)
 _PMTUDISC_DONT, _PMTUDISC_DO = 0, 2
 # Off: a socket hears only the groups that it has joined itself, not those of everybody on this machine.
 _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29
+# nodelay is left out: it is on unless somebody turns it off, and Unix sockets never wait to send.
 _INET_ONLY = ("reuse_address", "reuse_port", "keepalive", "user_timeout", "dual_stack", "linger", "fast_open")
 
 

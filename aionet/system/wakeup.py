@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Any
-import itertools
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 

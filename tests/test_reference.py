@@ -80,8 +80,8 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
         for thing in vars(aionet).values()
         if inspect.isclass(thing)
         and thing.__module__.startswith("aionet")
-        and not issubclass(thing, (Exception, enum.Enum, aionet.StreamTransport))
-        and thing not in (aionet.SocketOptions, aionet.Timeouts, aionet.Limits)
+        and not issubclass(thing, (Exception, enum.Enum, aionet.StreamTransport, aionet.DatagramTransport))
+        and thing not in (aionet.SocketOptions, aionet.DatagramOptions, aionet.Timeouts, aionet.Limits)
     ],
     ids=lambda thing: thing.__name__,
 )
@@ -92,13 +92,27 @@ def test_everything_that_a_class_offers_is_in_the_reference(thing: type) -> None
     assert not missing
 
 
-def test_the_whole_interface_of_a_transport_is_in_the_reference() -> None:
-    offered = {name for name in dir(asyncio.Transport) if not name.startswith("_")}
-    assert offered == set(re.findall(r"`StreamTransport\.(\w+)", TEXT))
+@pytest.mark.parametrize(
+    ("thing", "more"),
+    [
+        (aionet.StreamTransport, set[str]()),
+        (
+            aionet.DatagramTransport,
+            {f"{name}_write_buffer_limits" for name in ("get", "set")} | {"get_write_buffer_size"},
+        ),
+    ],
+    ids=["stream", "datagram"],
+)
+def test_the_whole_interface_of_a_transport_is_in_the_reference(thing: type, more: set[str]) -> None:
+    interface = next(each for each in thing.__mro__ if each.__module__.startswith("asyncio"))
+    offered = {name for name in dir(interface) if not name.startswith("_")}
+    assert offered | more == set(re.findall(rf"`{thing.__name__}\.(\w+)", TEXT))
 
 
 @pytest.mark.parametrize(
-    "thing", [aionet.SocketOptions, aionet.Timeouts, aionet.Limits], ids=lambda thing: thing.__name__
+    "thing",
+    [aionet.SocketOptions, aionet.DatagramOptions, aionet.Timeouts, aionet.Limits],
+    ids=lambda thing: thing.__name__,
 )
 def test_a_table_of_options_has_every_option_with_its_default(thing: type) -> None:
     section = PAGES["options.md"].partition(f"## `{thing.__name__}`\n")[2].partition("\n## ")[0]

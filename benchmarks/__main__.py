@@ -20,6 +20,7 @@ from benchmarks.report import comparison_lines, machine_lines
 from benchmarks.rows import Row, Timing
 
 DEFAULT = "streams@asyncio,streams@uvloop,protocol@uvloop,c"
+UDP_DEFAULT = "udp_aionet@asyncio,udp_aionet@uvloop,udp_protocol@uvloop"
 
 
 def progress(text: str) -> None:
@@ -107,6 +108,17 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--size", type=int, default=size, help=f"bytes (default: {size})")
         command.add_argument("--connections", type=int, default=10, help="at once (default: 10)")
         command.add_argument("--burst", type=int, default=16, help="lines in a burst, messages in flight (default: 16)")
+        command.set_defaults(run=compare_servers)
+    for name, size, text in (
+        ("udp_echo", 200, "datagrams, some of them always in flight from each peer"),
+        ("udp_receive", 1200, "datagrams received, sent in runs as fast as can be"),
+        ("udp_send", 1200, "datagrams sent to one peer"),
+    ):
+        command = commands.add_parser(name, parents=[timing], help=f"compare servers: {text}")
+        command.add_argument("--servers", default=UDP_DEFAULT, help=f"see `list` (default: {UDP_DEFAULT})")
+        command.add_argument("--size", type=int, default=size, help=f"bytes (default: {size})")
+        command.add_argument("--connections", type=int, default=20, help="peers (default: 20)")
+        command.add_argument("--burst", type=int, default=4, help="datagrams in flight from each (default: 4)")
         command.set_defaults(run=compare_servers)
     marks = commands.add_parser("marks", parents=[timing], help="measure the marks that aionet has to reach")
     rows = [row.name for row in ROWS]

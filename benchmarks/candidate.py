@@ -11,6 +11,7 @@ from benchmarks import native
 
 SERVERS = Path(__file__).parent / "servers"
 LOOPS = ("asyncio", "uvloop")
+LIBRARIES = frozenset({"aiofastnet", "aionet", "asyncudp", "uvloop"})  # a server file is named for the one it needs
 
 # The names a reader knows; a server file that is not here goes by its own.
 TITLES = {
@@ -24,6 +25,13 @@ TITLES = {
     "sock": "loop.sock_recv, sock_sendall",
     "streams": "asyncio streams",
     "streams_64k": "asyncio streams, 64 KiB reads",
+    "udp_aionet": "aionet datagram endpoint",
+    "udp_aionet_batches": "aionet datagram endpoint, recv_batch",
+    "udp_aionet_protocol": "DatagramProtocol, aionet's transport",
+    "udp_aionet_single": "aionet datagram endpoint, one sendto each",
+    "udp_asyncudp": "asyncudp",
+    "udp_c": "C, epoll",
+    "udp_protocol": "DatagramProtocol, the loop's transport",
 }
 
 
@@ -64,8 +72,7 @@ class Candidate:
     @property
     def missing(self) -> str | None:
         """The package that this candidate needs and that is not installed, if any."""
-        library = self.file.partition("_")[0]
-        needed = [name for name in (library, self.loop) if name in {"aiofastnet", "aionet", "uvloop"}]
+        needed = [name for name in (*self.file.split("_"), self.loop) if name in LIBRARIES]
         return next((name for name in needed if importlib.util.find_spec(name) is None), None)
 
     def command(self, service: str) -> list[str]:

@@ -25,6 +25,8 @@ UVLOOP_STREAMS = Candidate("streams", "uvloop")
 UVLOOP_STREAMS_64K = Candidate("streams_64k", "uvloop")
 UVLOOP_PROTOCOL = Candidate("protocol", "uvloop")
 LIMIT = Candidate("c")
+UVLOOP_DATAGRAMS = Candidate("udp_protocol", "uvloop")
+UVLOOP_ASYNCUDP = Candidate("udp_asyncudp", "uvloop")
 
 ROWS: tuple[Row | IdleRow, ...] = (
     Row(
@@ -86,6 +88,31 @@ ROWS: tuple[Row | IdleRow, ...] = (
         Workload("accept", size=64),
         everywhere("aionet_streams", "streams", 1.5),
         shown=(UVLOOP_PROTOCOL, LIMIT),
+    ),
+    Row(
+        "udp-echo",
+        "UDP echo, 200 B, 20 peers with 4 in flight",
+        Workload("udp_echo", size=200, connections=20, burst=4),
+        (
+            on("asyncio", "udp_aionet", "udp_protocol", 5.0),
+            *(Mark(Candidate("udp_aionet", loop), UVLOOP_DATAGRAMS, 1.0) for loop in LOOPS),
+            *(Mark(Candidate("udp_aionet", loop), UVLOOP_ASYNCUDP, 1.2) for loop in LOOPS),
+        ),
+        shown=(*(Candidate("udp_aionet_protocol", loop) for loop in LOOPS), Candidate("udp_c")),
+    ),
+    Row(
+        "udp-receive",
+        "UDP received in bulk, 1200 B, sent in runs",
+        Workload("udp_receive", size=1200),
+        tuple(Mark(Candidate("udp_aionet", loop), UVLOOP_DATAGRAMS, 2.0) for loop in LOOPS),
+        shown=(*(Candidate("udp_aionet_batches", loop) for loop in LOOPS), Candidate("udp_protocol", "asyncio")),
+    ),
+    Row(
+        "udp-send",
+        "UDP sent in bulk to one peer, 1200 B",
+        Workload("udp_send", size=1200),
+        everywhere("udp_aionet", "udp_aionet_single", 5.0),
+        shown=tuple(Candidate("udp_protocol", loop) for loop in LOOPS),
     ),
     IdleRow(
         "idle",

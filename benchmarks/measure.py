@@ -15,7 +15,7 @@ import attrs
 from benchmarks import native
 from benchmarks.candidate import Candidate
 
-Mode = Literal["echo", "lines", "prefixed", "accept", "hold"]
+Mode = Literal["echo", "lines", "prefixed", "accept", "hold", "udp_echo", "udp_receive", "udp_send"]
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 15.0  # seconds for a process to leave; only a broken one needs them
@@ -39,7 +39,12 @@ class Workload:
     @property
     def service(self) -> str:
         """What the server has to offer."""
-        return self.mode if self.mode in {"lines", "prefixed"} else "echo"
+        return self.mode if self.mode in {"lines", "prefixed"} or self.datagrams else "echo"
+
+    @property
+    def datagrams(self) -> bool:
+        """Whether it is about UDP, which has a load generator of its own."""
+        return self.mode.startswith("udp_")
 
     def arguments(self) -> list[str]:
         """The load generator's command line."""
@@ -159,7 +164,8 @@ class Program:
 
 def load(address: str, workload: Workload, server: int, core: int) -> Program:
     """The load generator, started."""
-    command = [str(native.build("load.c")), *workload.arguments(), "--address", address, "--server", str(server)]
+    program = native.build("datagrams.c" if workload.datagrams else "load.c")
+    command = [str(program), *workload.arguments(), "--address", address, "--server", str(server)]
     return Program(command, core)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
 from benchmarks.servers import HOST, spell
@@ -75,16 +75,16 @@ async def _serve(protocol: type[Datagrams]) -> AsyncIterator[str]:
         transport.close()
 
 
-def udp_echo() -> object:
+def udp_echo() -> AbstractAsyncContextManager[str]:
     """Echo what comes."""
     return _serve(Echo)
 
 
-def udp_receive() -> object:
+def udp_receive() -> AbstractAsyncContextManager[str]:
     """Count what comes."""
     return _serve(Count)
 
 
-def udp_send() -> object:
+def udp_send() -> AbstractAsyncContextManager[str]:
     """Send without end."""
     return _serve(Send)

@@ -8,15 +8,16 @@ from pathlib import Path
 import attrs
 import pytest
 
-from benchmarks.candidate import Candidate, CandidateError, every
+from benchmarks.candidate import SERVERS, Candidate, CandidateError, every
 from benchmarks.idle import memory_of_connection
-from benchmarks.measure import BenchmarkError, Program, Workload, cores, measure
+from benchmarks.measure import BenchmarkError, Mode, Program, Workload, cores, measure
 
 pytestmark = pytest.mark.usefixtures("cc")
 
 SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.05)
 STREAMS = Candidate("streams", "asyncio")
-ECHO = [one for one in every() if one.file != "aionet_framed"]  # which knows no bytes, only messages
+UDP = [one for one in every() if one.file.startswith("udp_")]
+ECHO = [one for one in every() if one not in UDP and one.file != "aionet_framed"]  # which knows messages, no bytes
 LINES = [Candidate("c"), *(one for one in every() if one.file in {"streams", "aionet_streams", "aionet_framed"})]
 PREFIXED = [one for one in LINES if one.file != "aionet_streams"]
 
@@ -53,6 +54,23 @@ def test_echoes_lines(candidate: Candidate) -> None:
 def test_echoes_messages_with_their_length_in_front(candidate: Candidate) -> None:
     for size in (1, 100, 5000):
         assert measure(installed(candidate), attrs.evolve(SHORT, mode="prefixed", size=size, burst=64)).messages > 0
+
+
+def offers(candidate: Candidate, service: str) -> bool:
+    """Whether a server file has that service: it says so by a function of that name."""
+    source = SERVERS / f"{candidate.file}.py"
+    return f"def {service}(" in source.read_text() if source.exists() else service == "udp_echo"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "mode"),
+    [(one, mode) for one in UDP for mode in ("udp_echo", "udp_receive", "udp_send") if offers(one, mode)],
+    ids=str,
+)
+def test_datagrams_are_echoed_received_and_sent(candidate: Candidate, mode: Mode) -> None:
+    sample = measure(installed(candidate), attrs.evolve(SHORT, mode=mode, size=1200, burst=4))
+    assert sample.messages > 0
+    assert sample.server_cpu > 0
 
 
 def test_connections_that_are_held_take_memory() -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class _Done(Coroutine[Any, Any, None]):
 
     __slots__ = ()
 
-    __await__ = staticmethod(().__iter__)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    __await__ = staticmethod(partial(iter, ()))  # pyright: ignore[reportAssignmentType]
 
     def send(self, value: object) -> None:
         raise StopIteration

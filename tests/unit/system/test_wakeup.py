@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aionet.system.wakeup import WaitQueue, Wakeup
+from aionet.system.wakeup import DONE, WaitQueue, Wakeup
 from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
@@ -429,3 +429,17 @@ async def test_wake_all_goes_on_where_one_cancels_the_next() -> None:
     in_callback(queue.wake_all)
     await asyncio.wait(tasks)
     assert [task.cancelled() for task in tasks] == [False, True, False]
+
+
+async def test_what_is_done_can_be_awaited_run_and_cancelled_as_often_as_one_likes() -> None:
+    for _ in range(2):
+        await DONE
+        await asyncio.create_task(DONE)
+        await asyncio.wait_for(DONE, 1)
+        await asyncio.gather(DONE, DONE)
+        DONE.close()
+        task = asyncio.create_task(DONE)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+    assert asyncio.iscoroutine(DONE)

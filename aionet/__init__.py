@@ -1,12 +1,15 @@
 """aionet: networking for asyncio. Streams, servers and sockets, one contract on every event loop."""
 
 from aionet.address import Address, Endpoint, EndpointLike, InetAddress, UnixAddress, from_sockaddr
+from aionet.datagram.cookies import Cookies
 from aionet.datagram.endpoint import DatagramEndpoint
 from aionet.datagram.open import bind_datagram, connect_datagram
+from aionet.datagram.sessions import DatagramSession
 from aionet.datagram.statistics import DatagramStatistics
 from aionet.errors import (
     AddressError,
     AionetError,
+    AmplificationError,
     BrokenStreamError,
     BusyError,
     ClosedError,
@@ -27,13 +30,16 @@ from aionet.errors import (
     ProtocolError,
     ProxyProtocolError,
     ResolveError,
+    SessionTimeoutError,
     StreamBrokenPipeError,
     StreamResetError,
     StreamTimeoutError,
 )
-from aionet.options import ECN, DatagramOptions, Limits, SocketOptions, Timeouts
+from aionet.options import ECN, DatagramOptions, Limits, SessionOptions, SocketOptions, Timeouts
+from aionet.server.datagrams import DatagramServer, DatagramServerStatistics, serve_datagram
 from aionet.server.hooks import Hooks, ServerStatistics
-from aionet.server.server import DrainResult, Server, ServerState, serve
+from aionet.server.life import DrainResult, ServerState
+from aionet.server.server import Server, serve
 from aionet.stream.connect import connect
 from aionet.stream.framed import Framed
 from aionet.stream.listen import Listener, listen
@@ -75,6 +81,7 @@ __all__ = [
     "Address",
     "AddressError",
     "AionetError",
+    "AmplificationError",
     "AsyncSocket",
     "BrokenStreamError",
     "BufferedProtocol",
@@ -84,6 +91,7 @@ __all__ = [
     "ClosedStreamError",
     "ConnectError",
     "ConnectTimeoutError",
+    "Cookies",
     "Datagram",
     "DatagramBatch",
     "DatagramEndpoint",
@@ -91,6 +99,9 @@ __all__ = [
     "DatagramOptions",
     "DatagramProtocol",
     "DatagramRefusedError",
+    "DatagramServer",
+    "DatagramServerStatistics",
+    "DatagramSession",
     "DatagramStatistics",
     "DatagramTooLargeError",
     "DatagramTransport",
@@ -135,6 +146,8 @@ __all__ = [
     "Server",
     "ServerState",
     "ServerStatistics",
+    "SessionOptions",
+    "SessionTimeoutError",
     "SocketOptions",
     "Stream",
     "StreamBrokenPipeError",
@@ -164,5 +177,6 @@ __all__ = [
     "reverse",
     "run",
     "serve",
+    "serve_datagram",
     "split_proxied_datagram",
 ]

@@ -18,7 +18,9 @@ Whose fault it is shows in the class; the standard type that users already catch
     ├── LimitError                                       a bound that you set
     │   ├── FrameTooLargeError   ValueError
     │   ├── DatagramTooLargeError  OSError (EMSGSIZE)
-    │   └── StreamTimeoutError   TimeoutError
+    │   ├── StreamTimeoutError   TimeoutError
+    │   ├── SessionTimeoutError  TimeoutError
+    │   └── AmplificationError
     ├── ProtocolError                                    the peer's bytes
     │   ├── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
     │   ├── FrameError
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddressError",
     "AionetError",
+    "AmplificationError",
     "BrokenStreamError",
     "BusyError",
     "ClosedError",
@@ -66,6 +69,7 @@ __all__ = [
     "ProtocolError",
     "ProxyProtocolError",
     "ResolveError",
+    "SessionTimeoutError",
     "StreamBrokenPipeError",
     "StreamResetError",
     "StreamTimeoutError",
@@ -190,6 +194,14 @@ class DatagramTooLargeError(LimitError, OSError):
 
 class StreamTimeoutError(LimitError, TimeoutError):
     """A deadline of the stream passed, and the stream was aborted. ``errno`` is ETIMEDOUT."""
+
+
+class SessionTimeoutError(LimitError, TimeoutError):
+    """The peer of a datagram session was silent for too long, and the session is over. ``errno`` is ETIMEDOUT."""
+
+
+class AmplificationError(LimitError):
+    """The datagram is more than may be sent to a peer that may have forged its address; nothing was sent."""
 
 
 class ProtocolError(AionetError):

@@ -1,4 +1,4 @@
-"""What can be set: SocketOptions, DatagramOptions, Timeouts, Limits. Times are in seconds, sizes in bytes.
+"""What can be set: SocketOptions, DatagramOptions, SessionOptions, Timeouts, Limits. Times in seconds, sizes in bytes.
 
 Each is frozen and checked when it is made: a value out of range raises OptionError, which names the option, the value
 and what is expected. ``attrs.evolve(options, ...)`` makes a changed copy.
@@ -19,7 +19,7 @@ from aionet.errors import OptionError
 if TYPE_CHECKING:
     from aionet.address import InetAddress
 
-__all__ = ["ECN", "LARGEST_DATAGRAM", "DatagramOptions", "Limits", "SocketOptions", "Timeouts"]
+__all__ = ["ECN", "LARGEST_DATAGRAM", "DatagramOptions", "Limits", "SessionOptions", "SocketOptions", "Timeouts"]
 
 _Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -84,6 +84,7 @@ def _seconds(lowest: float, highest: float = math.inf) -> _Validator:
 
 
 _flag = _validator("True or False", lambda value: isinstance(value, bool))
+_factor = _validator("a number, at least 1, or None for no limit", lambda value: _is_number(value) and value >= 1)
 _ecn = _validator("one of ECN", lambda value: _is_number(value) and value in (0, 1, 2, 3))
 _positive_seconds = _validator(
     "seconds, more than 0, or None for no limit", lambda value: _is_number(value) and value > 0
@@ -213,6 +214,41 @@ class DatagramOptions:
         if self.gro and self.max_datagram_size < LARGEST_DATAGRAM:
             expected = f"at least {LARGEST_DATAGRAM} with gro=True: a run of datagrams has to fit"
             raise _refuse(self, "max_datagram_size", self.max_datagram_size, expected)
+
+
+@attrs.frozen(kw_only=True)
+class SessionOptions:
+    """What the peers of a datagram server may take of it. None: no limit.
+
+    | option | default | bounds |
+    |---|---|---|
+    | ``max_sessions`` | 10000 | sessions at a time; a datagram of one peer more is dropped and counted |
+    | ``max_sessions_per_prefix`` | 1024 | sessions of one network at a time, likewise |
+    | ``ipv4_prefix`` | 24 | bits of an IPv4 address that make a network, 1 to 32 |
+    | ``ipv6_prefix`` | 56 | bits of an IPv6 address that make a network, 1 to 128 |
+    | ``session_queue`` | 64 | datagrams that wait for one handler; beyond it the newest is dropped and counted |
+    | ``session_queue_bytes`` | 262144 | bytes that wait for one handler, likewise |
+    | ``queue_bytes`` | 16777216 | bytes that wait for all handlers together, likewise |
+    | ``idle`` | 30 | seconds without a datagram from the peer, then the session ends; up to a quarter late |
+    | ``amplification`` | 3 | bytes sent for each byte received, until the handler validates the peer |
+    | ``privileged_ports`` | False | whether peers may send from the ports below 1024, those of servers |
+    | ``drain`` | 30 | seconds that handlers have left when the server drains; 0: nothing |
+
+    Raises OptionError for a value out of range.
+    Source: RFC 9000 section 8.1 for ``amplification``; RFC 6177 for ``ipv6_prefix``: what a home gets.
+    """
+
+    max_sessions: int = attrs.field(default=10_000, validator=_integer(1, _MAX_SIZE))
+    max_sessions_per_prefix: int | None = attrs.field(default=1024, validator=_optional(_integer(1, _MAX_SIZE)))
+    ipv4_prefix: int = attrs.field(default=24, validator=_integer(1, 32))
+    ipv6_prefix: int = attrs.field(default=56, validator=_integer(1, 128))
+    session_queue: int = attrs.field(default=64, validator=_integer(1, _MAX_SIZE))
+    session_queue_bytes: int = attrs.field(default=256 * 1024, validator=_integer(1, _MAX_SIZE))
+    queue_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_integer(1, _MAX_SIZE))
+    idle: float | None = attrs.field(default=30.0, validator=_optional(_positive_seconds))
+    amplification: float | None = attrs.field(default=3.0, validator=_optional(_factor))
+    privileged_ports: bool = attrs.field(default=False, validator=_flag)
+    drain: float | None = attrs.field(default=30.0, validator=_optional(_seconds(0)))
 
 
 @attrs.frozen(kw_only=True)

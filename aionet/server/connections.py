@@ -1,18 +1,18 @@
-"""The connections of a server: each one's task from the first byte to the last, and what happens when it fails."""
+"""The connections of a server, or its sessions: each one's task from the first byte to the last, and its failure."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from aionet.errors import BrokenStreamError, ConnectError, LimitError, ProtocolError, ResolveError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aionet.address import Address
     from aionet.server.hooks import Hooks
-    from aionet.stream.stream import Stream
 
 __all__ = ["Connections"]
 
@@ -23,26 +23,61 @@ logger = logging.getLogger("aionet")
 _NOT_OUR_FAULT: Final = (BrokenStreamError, ConnectError, LimitError, ProtocolError, ResolveError)
 
 
-class Connections:
+class _Served(Protocol):
+    """What a handler is run for: a Stream or a DatagramSession."""
+
+    @property
+    def peer(self) -> Address: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    async def aclose(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+_T = TypeVar("_T", bound=_Served)
+
+
+class Connections(Generic[_T]):
     """Runs a handler for each stream and holds its task: the event loop alone would hold it weakly.
 
-    ``ended`` is called after each connection.
+    ``ended`` is called after each connection. ``kind`` is what the log calls one, before its peer. What is of
+    ``expected`` ends a handler as well as its return does.
     """
 
-    __slots__ = ("_cut_off", "_ended", "_handler", "_hooks", "_loop", "_tasks", "aborted", "accepted", "errors")
+    __slots__ = (
+        "_cut_off",
+        "_ended",
+        "_expected",
+        "_handler",
+        "_hooks",
+        "_kind",
+        "_loop",
+        "_tasks",
+        "aborted",
+        "accepted",
+        "errors",
+    )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        handler: Callable[[Stream], Awaitable[object]],
-        hooks: Hooks,
-        ended: Callable[[], None],
+        handler: Callable[[_T], Awaitable[object]],
+        hooks: Hooks[_T],
+        ended: Callable[[_T], None],
+        *,
+        kind: str = "connection from",
+        expected: tuple[type[Exception], ...] = (),
     ) -> None:
         self._loop = loop
         self._handler = handler
         self._hooks = hooks
         self._ended = ended
-        self._tasks: dict[asyncio.Task[None], Stream] = {}
+        self._kind = kind
+        self._expected = expected
+        self._tasks: dict[asyncio.Task[None], _T] = {}
         self._cut_off: set[asyncio.Task[None]] = set()  # aborted, but not yet at their end: counted once
         self.accepted = 0
         self.errors = 0
@@ -52,7 +87,7 @@ class Connections:
         return len(self._tasks)
 
     @property
-    def streams(self) -> tuple[Stream, ...]:
+    def streams(self) -> tuple[_T, ...]:
         """The streams that are open now."""
         return tuple(self._tasks.values())
 
@@ -61,7 +96,7 @@ class Connections:
         asking = asyncio.current_task(self._loop)
         return [task for task in self._tasks if task is not asking]
 
-    def start(self, stream: Stream) -> None:
+    def start(self, stream: _T) -> None:
         """Serve a stream that has just been accepted."""
         self.accepted += 1
         if self._hooks.connected is not None:
@@ -70,20 +105,22 @@ class Connections:
         self._tasks[task] = stream
         task.add_done_callback(self._done)
 
-    async def _serve(self, stream: Stream) -> None:
+    async def _serve(self, stream: _T) -> None:
         try:
             await self._handler(stream)
+        except self._expected:
+            await stream.aclose()
         except Exception as exc:  # noqa: BLE001 - whatever a handler raises ends its connection, not the server
             self._failed(stream, exc)
         else:
             await stream.aclose()
 
-    def _failed(self, stream: Stream, exc: Exception) -> None:
+    def _failed(self, stream: _T, exc: Exception) -> None:
         self.errors += 1
         if isinstance(exc, _NOT_OUR_FAULT):
-            logger.warning("connection from %s: %s", stream.peer, exc)
+            logger.warning("%s %s: %s", self._kind, stream.peer, exc)
         else:
-            logger.error("connection from %s: the handler raised", stream.peer, exc_info=exc)
+            logger.error("%s %s: the handler raised", self._kind, stream.peer, exc_info=exc)
         if self._hooks.handler_failed is not None:
             self._call_hook(self._hooks.handler_failed, stream, exc)
 
@@ -100,7 +137,7 @@ class Connections:
             stream.abort()  # the handler raised, or was cancelled
         if self._hooks.disconnected is not None:
             self._call_hook(self._hooks.disconnected, stream)
-        self._ended()
+        self._ended(stream)
 
     def abort(self) -> None:
         """Cut off every connection that is left, but for that of the handler that asks."""

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aionet.stream.stream import Stream
-
 __all__ = ["Hooks", "ServerStatistics"]
+
+_T = TypeVar("_T")
 
 
 @attrs.frozen(kw_only=True)
-class Hooks:
+class Hooks(Generic[_T]):
     """Functions that a server calls, from the event loop; what they raise goes to the loop's exception handler.
 
     ``connected(stream)`` before the handler starts, ``disconnected(stream)`` when the connection is over,
-    ``handler_failed(stream, exc)`` when the handler raised. They are plain functions, and must not block.
+    ``handler_failed(stream, exc)`` when the handler raised. They are plain functions, and must not block. A datagram
+    server calls them with its sessions: ``Hooks[DatagramSession]``.
     """
 
-    connected: Callable[[Stream], object] | None = None
-    disconnected: Callable[[Stream], object] | None = None
-    handler_failed: Callable[[Stream, Exception], object] | None = None
+    connected: Callable[[_T], object] | None = None
+    disconnected: Callable[[_T], object] | None = None
+    handler_failed: Callable[[_T, Exception], object] | None = None
 
 
 @attrs.frozen(kw_only=True)

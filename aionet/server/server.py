@@ -1,24 +1,16 @@
-"""Server: accepts on one or several endpoints and runs a handler for each connection.
-
-serving -> draining -> closed. Draining loses nothing that it need not: what waits in the backlog is accepted, then the
-listening sockets close, the handlers are told (``stream.draining``) and have until the deadline.
-"""
+"""Server: accepts on one or several endpoints and runs a handler for each connection. Its life is in life.py."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, Self
-
-import attrs
+from typing import TYPE_CHECKING
 
 from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.server.admission import default_max_connections
-from aionet.server.connections import Connections, logger
+from aionet.server.connections import Connections
 from aionet.server.hooks import Hooks, ServerStatistics
+from aionet.server.life import ServerBase, ServerState
 from aionet.server.proxied import ProxiedArrivals
-from aionet.server.signals import handled
 from aionet.stream.connect import open_stream
 from aionet.stream.listen import open_listening, parse_endpoints
 from aionet.system.opening import Opening
@@ -28,8 +20,7 @@ from aionet.transport.acceptor import Acceptor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Collection, Iterable
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable, Collection
 
     from aionet.address import Address, EndpointLike
     from aionet.stream.stream import Stream
@@ -40,27 +31,7 @@ if TYPE_CHECKING:
     from aionet.wire.proxy_header import ProxyHeader
     from aionet.wire.proxy_trust import ProxyProtocol
 
-__all__ = ["DrainResult", "Server", "ServerState", "serve"]
-
-# A handler that was cancelled needs some turns of the loop; one that ignores it is not waited for.
-_CANCEL_TIMEOUT: Final = 1.0  # seconds
-
-
-class ServerState(Enum):
-    """Where a server stands."""
-
-    SERVING = auto()
-    DRAINING = auto()
-    CLOSED = auto()
-
-
-@attrs.frozen
-class DrainResult:
-    """What became of the connections that were open when draining began: how many finished, how many were cut off."""
-
-    finished: int
-    aborted: int
-
+__all__ = ["Server", "serve"]
 
 def serve(
     endpoints: EndpointLike | Collection[EndpointLike],
@@ -107,7 +78,7 @@ def serve(
     return Opening(open_server)
 
 
-class Server:
+class Server(ServerBase["Stream"]):
     """A running server. It owns its listening sockets and, until each ends, its connections."""
 
     def __init__(
@@ -120,16 +91,13 @@ class Server:
         hooks: Hooks,
         proxy: ProxyProtocol | None = None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        super().__init__(Connections(loop, handler, hooks, self._connection_ended), timeouts.drain)
         self._listening = listening
         self._options = options
         self._timeouts = timeouts
         self._limits = limits
         self._max_connections = limits.max_connections or default_max_connections()
-        self._draining = asyncio.Event()
-        self._closed = asyncio.Event()
-        self._state = ServerState.SERVING
-        self._connections = Connections(self._loop, handler, hooks, self._connection_ended)
         self._arrivals = (
             None if proxy is None else ProxiedArrivals(self._loop, proxy, self._admit, self._connection_ended)
         )
@@ -150,11 +118,6 @@ class Server:
     def refused_options(self) -> tuple[RefusedOption, ...]:
         """The options that the system refused or capped."""
         return tuple(refused for each in self._listening for refused in each.refused)
-
-    @property
-    def state(self) -> ServerState:
-        """Serving, draining or closed."""
-        return self._state
 
     @property
     def connections(self) -> tuple[Stream, ...]:
@@ -195,63 +158,20 @@ class Server:
     def _arriving(self) -> int:
         return 0 if self._arrivals is None else len(self._arrivals)
 
-    def _connection_ended(self) -> None:
+    def _connection_ended(self, _: Stream | None = None) -> None:
         if self._state is not ServerState.SERVING:
             self._close_if_empty()
         elif self._has_room():
             for acceptor in self._acceptors:
                 acceptor.start()
 
-    async def serve_forever(self, signals: Iterable[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> None:
-        """Return when the server is closed.
+    def _accept_waiting(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.accept_waiting(self._has_room)
 
-        The first of ``signals`` drains, for at most ``timeouts.drain`` seconds; a second one aborts. Cancelled: the
-        server goes on, for whoever cancelled to close it.
-        """
-        drains: list[asyncio.Task[DrainResult]] = []
-
-        def on_signal() -> None:
-            if drains:
-                self._abort()
-            else:
-                drains.append(self._loop.create_task(self.drain()))
-
-        with handled(signals, on_signal):
-            await self._closed.wait()
-
-    async def drain(self, deadline: float | None = None) -> DrainResult:
-        """Stop accepting, tell the handlers, wait ``deadline`` seconds (default: timeouts.drain), abort what is left.
-
-        Returns how many of the connections finished and how many were aborted. Cancelled: what is left is aborted. From
-        inside a handler its own connection is left out: it ends when the handler returns, and the server with it.
-        """
-        if self._state is ServerState.SERVING:
-            for acceptor in self._acceptors:
-                acceptor.accept_waiting(self._has_room)
-        self._stop_listening()
-        timeout = self._timeouts.drain if deadline is None else deadline
-        until = None if timeout is None else self._loop.time() + timeout
-        others, before = set(self._connections.others()), self._connections.aborted
-        try:
-            if self._arrivals is not None:
-                await self._arrivals.finish(timeout)
-                others.update(self._connections.others())
-            if others:
-                await asyncio.wait(others, timeout=None if until is None else max(0, until - self._loop.time()))
-        finally:
-            self._abort()
-        await self._others_ended()
-        aborted = self._connections.aborted - before
-        return DrainResult(finished=len(others) - aborted, aborted=aborted)
-
-    async def aclose(self) -> None:
-        """Stop listening and abort every connection; ``drain`` is the gentle way. Idempotent.
-
-        Cancelled: it is closed all the same. From inside a handler its own connection is left out, as in ``drain``.
-        """
-        self._stop_listening()
-        self._abort()
-        await self._others_ended()
+    async def _accepted_all(self, timeout: float | None) -> None:
+        if self._arrivals is not None:
+            await self._arrivals.finish(timeout)
 
     def _abort(self) -> None:
         if self._arrivals is not None:
@@ -263,34 +183,6 @@ class Server:
             acceptor.stop()
         for each in self._listening:
             each.close()
-        if self._state is ServerState.SERVING:
-            self._state = ServerState.DRAINING
-            self._draining.set()
-            self._close_if_empty()
 
-    def _close_if_empty(self) -> None:
-        # Not where drain and aclose end: they may be cancelled, and whoever waits for the server is to be told.
-        if not self._connections and not self._arriving():
-            self._closed_now()
-
-    def _closed_now(self) -> None:
-        self._state = ServerState.CLOSED
-        self._closed.set()
-
-    async def _others_ended(self) -> None:
-        others = self._connections.others()
-        if not others:
-            return
-        _, running = await asyncio.wait(others, timeout=_CANCEL_TIMEOUT)
-        for task in running:
-            logger.error("a handler goes on although it was cancelled: %r", task)
-        if running:
-            self._closed_now()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self.aclose()
+    def _is_empty(self) -> bool:
+        return not self._connections and not self._arriving()

@@ -293,7 +293,7 @@ async def test_a_handler_may_close_its_own_server_and_still_answer() -> None:
 async def test_a_handler_that_is_deaf_to_its_cancel_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aionet.server.server._CANCEL_TIMEOUT", 0.01)
+    monkeypatch.setattr("aionet.server.life._CANCEL_TIMEOUT", 0.01)
     async with serving() as scene:
         await scene.begin(b"deaf")
         assert await scene.server.drain(0.01) == aionet.DrainResult(finished=0, aborted=1)

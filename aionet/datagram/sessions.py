@@ -151,7 +151,7 @@ class DatagramSession:
         if wakeup.callback is not None:
             self._data = data
             wakeup.wake()
-            if self._data is None:
+            if self._data is None:  # taken: the handler has run  # pyright: ignore[reportUnnecessaryComparison]
                 return
             self._data = None
         self._enqueue(data)

@@ -65,7 +65,7 @@ class Connections(Generic[_T]):
         self,
         loop: asyncio.AbstractEventLoop,
         handler: Callable[[_T], Awaitable[object]],
-        hooks: Hooks[_T],
+        hooks: Hooks,
         ended: Callable[[_T], None],
         *,
         kind: str = "connection from",

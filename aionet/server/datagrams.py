@@ -42,7 +42,7 @@ def serve_datagram(
     *,
     sessions: SessionOptions | None = None,
     options: DatagramOptions | None = None,
-    hooks: Hooks[DatagramSession] | None = None,
+    hooks: Hooks | None = None,
     resolver: Resolver = resolve,
 ) -> Opening[DatagramServer]:
     """Serve ``"udp://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``, a handler for each peer.
@@ -133,7 +133,7 @@ class DatagramServer(ServerBase[DatagramSession]):
         endpoint: DatagramEndpoint,
         handler: Callable[[DatagramSession], Awaitable[object]],
         options: SessionOptions,
-        hooks: Hooks[DatagramSession],
+        hooks: Hooks,
     ) -> None:
         loop = asyncio.get_running_loop()
         connections = Connections(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -11,21 +11,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Hooks", "ServerStatistics"]
 
-_T = TypeVar("_T")
-
 
 @attrs.frozen(kw_only=True)
-class Hooks(Generic[_T]):
+class Hooks:
     """Functions that a server calls, from the event loop; what they raise goes to the loop's exception handler.
 
     ``connected(stream)`` before the handler starts, ``disconnected(stream)`` when the connection is over,
     ``handler_failed(stream, exc)`` when the handler raised. They are plain functions, and must not block. A datagram
-    server calls them with its sessions: ``Hooks[DatagramSession]``.
+    server calls them with its sessions.
     """
 
-    connected: Callable[[_T], object] | None = None
-    disconnected: Callable[[_T], object] | None = None
-    handler_failed: Callable[[_T, Exception], object] | None = None
+    connected: Callable[[Any], object] | None = None
+    disconnected: Callable[[Any], object] | None = None
+    handler_failed: Callable[[Any, Exception], object] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -9,18 +9,19 @@ return there is nothing else: no queue, no Future, no turn of the loop.
 from __future__ import annotations
 
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aionet.errors import BusyError, ClosedError
 
 if TYPE_CHECKING:
     import asyncio
+    from collections import deque
     from collections.abc import Callable
 
-    from aionet.address import InetAddress
+    from aionet.address import Address, InetAddress
     from aionet.datagram.endpoint import DatagramEndpoint
     from aionet.datagram.sessions import DatagramSession
-    from aionet.system.types import SockAddr
+    from aionet.transport.received import Datagram
 
 __all__ = ["Arrivals"]
 
@@ -38,7 +39,7 @@ class Arrivals:
         self,
         loop: asyncio.AbstractEventLoop,
         endpoint: DatagramEndpoint,
-        begin: Callable[[SockAddr, InetAddress | None], DatagramSession | None],
+        begin: Callable[[Address, InetAddress | None], DatagramSession | None],
         closed: Callable[[], None],
     ) -> None:
         if endpoint.closed:
@@ -51,7 +52,7 @@ class Arrivals:
         self._loop = loop
         self._begin = begin
         self._closed = closed
-        self._sessions: dict[Any, DatagramSession] = {}
+        self._sessions: dict[object, DatagramSession] = {}
         self.received = 0
         # Of its own: handlers are stepped inside it, and each has a copy of it.
         self._context = copy_context()
@@ -75,42 +76,26 @@ class Arrivals:
             return
         transport.error = None  # of an earlier send on a connected endpoint: that peer will be silent
         try:
-            if transport.plain:
-                self._deliver_plain(transport.queue, self._loop.time())
-            else:
-                self._deliver_detailed(self._loop.time())
+            while transport.batches:  # of one who received them before
+                transport.queue.extend(transport.batches.popleft().split())
+            self._deliver(transport.queue, self._loop.time())
         finally:
             if not transport.is_closing():
                 transport.readable.add_done_callback(self._on_arrival, context=self._context)
 
-    def _deliver_plain(self, queue: Any, now: float) -> None:  # noqa: ANN401 - the transport's own
-        find = self._sessions.get
+    def _deliver(self, queue: deque[Datagram], now: float) -> None:
+        sessions = self._sessions
         while queue:
-            data, sockaddr = queue.popleft()
+            datagram = queue.popleft()
+            peer, local = datagram.peer, datagram.local
             self.received += 1
-            session = find(sockaddr)
+            # The sockaddr, since a tuple is hashed without a step of Python.
+            key: object = peer.sockaddr if local is None else (peer.sockaddr, local)
+            session = sessions.get(key)
             if session is None:
-                session = self._new(sockaddr, None, sockaddr)
+                session = self._begin(peer, local)
                 if session is None:
                     continue
-            session.deliver(data, now)
-
-    def _deliver_detailed(self, now: float) -> None:
-        endpoint, transport = self._endpoint, self._transport
-        arrived = list(endpoint._split)  # noqa: SLF001 - as above  # pyright: ignore[reportPrivateUsage]
-        endpoint._split.clear()  # noqa: SLF001 - as above  # pyright: ignore[reportPrivateUsage]
-        while transport.queue:
-            arrived += endpoint._datagrams(endpoint._batch())  # noqa: SLF001 - as above  # pyright: ignore[reportPrivateUsage]
-        for data, peer, local, *_ in arrived:
-            self.received += 1
-            key = peer.sockaddr if local is None else (peer.sockaddr, local)
-            session = self._sessions.get(key) or self._new(peer.sockaddr, local, key)
-            if session is not None:
-                session.deliver(data, now)
-
-    def _new(self, sockaddr: SockAddr, local: InetAddress | None, key: object) -> DatagramSession | None:
-        session = self._begin(sockaddr, local)
-        if session is not None:
-            session.key = key
-            self._sessions[key] = session
-        return session
+                session.key = key
+                sessions[key] = session
+            session.deliver(datagram.data, now)

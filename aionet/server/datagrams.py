@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from aionet.address import from_sockaddr
 from aionet.datagram.arrivals import Arrivals
 from aionet.datagram.endpoint import DatagramEndpoint
 from aionet.datagram.guard import Guard
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from aionet.address import Address, EndpointLike, InetAddress
     from aionet.options import DatagramOptions
     from aionet.system.resolver import Resolver
-    from aionet.system.types import SockAddr
 
 __all__ = ["DatagramServer", "DatagramServerStatistics", "serve_datagram"]
 
@@ -141,7 +139,6 @@ class DatagramServer(ServerBase[DatagramSession]):
         )
         super().__init__(connections, options.drain)
         self._endpoint = endpoint
-        self._family: int = endpoint.get_extra_info("socket").family
         self._options = options
         self._guard = Guard(options)
         self._queues = SessionQueues(options)
@@ -200,12 +197,11 @@ class DatagramServer(ServerBase[DatagramSession]):
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, sockaddr: SockAddr, local: InetAddress | None) -> DatagramSession | None:
+    def _begin(self, peer: Address, local: InetAddress | None) -> DatagramSession | None:
         """Begin the session of a new peer, if it may have one."""
         if self._state is not ServerState.SERVING:
             self._dropped_draining += 1
             return None
-        peer = from_sockaddr(self._family, sockaddr)
         if not self._guard.admit(peer):
             return None
         wakeup = Wakeup(self._loop)

@@ -49,7 +49,7 @@ async def serving(
 def accounted(server: aionet.DatagramServer) -> bool:
     """Whether every datagram is somewhere."""
     said = server.statistics()
-    dropped = sum(value for name, value in attrs.asdict(said).items() if name.startswith("dropped_"))
+    dropped: int = sum(value for name, value in attrs.asdict(said).items() if name.startswith("dropped_"))
     return said.received == said.delivered + said.waiting + dropped
 
 
@@ -264,13 +264,14 @@ async def test_a_timeout_that_a_handler_leaves_alone_is_no_mistake_of_its(caplog
 
 
 async def test_a_peer_that_goes_on_keeps_its_session() -> None:
-    async with serving(echo, clients=2, idle=0.2) as (server, talker, silent):
+    async with serving(echo, clients=2, idle=0.5) as (server, talker, silent):
         await silent.send(b"x")
         while not server.statistics().timed_out:
             await talker.send(b"x")
             await talker.recv()
             await asyncio.sleep(0.01)
-        assert [session.peer for session in server.sessions] == [talker.local]
+        await until(lambda: len(server.sessions) == 1)
+        assert server.sessions[0].peer == talker.local
         assert server.statistics().sessions == 2
 
 

@@ -92,12 +92,12 @@ def running(
             process.kill()
 
 
-def shared_by_module(example: str, *, complains: str = "") -> object:
+def shared_by_module(example: str, *args: str, complains: str = "") -> object:
     """Make a fixture of an example that runs for all tests of a module, once on each loop."""
 
     @pytest.fixture(scope="module", params=LOOPS)
     def server(request: pytest.FixtureRequest) -> Iterator[Program]:
-        with running(example, loop=request.param, complains=complains) as program:
+        with running(example, *args, loop=request.param, complains=complains) as program:
             yield program
 
     return server

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import tempfile
-from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, cast
 
@@ -43,7 +43,7 @@ async def answer(session: aionet.DatagramSession, folder: Path, *, writable: boo
         return
     async with _connected(session) as endpoint:
         try:
-            await _run(request, endpoint, folder, writable=writable)
+            await _run(request, endpoint, folder, session.draining, writable=writable)
         except TransferError as error:
             logger.info("%s %s: %s", session.peer, request.name, error)
             await endpoint.send(error.packet.pack())
@@ -57,7 +57,9 @@ def _connected(session: aionet.DatagramSession) -> Opening[aionet.DatagramEndpoi
     return aionet.connect_datagram(session.peer, local=mine, options=aionet.DatagramOptions(dual_stack=True))
 
 
-async def _run(request: Request, endpoint: aionet.DatagramEndpoint, folder: Path, *, writable: bool) -> None:
+async def _run(
+    request: Request, endpoint: aionet.DatagramEndpoint, folder: Path, draining: asyncio.Event, *, writable: bool
+) -> None:
     if request.mode != "octet":
         raise TransferError(Code.ILLEGAL, "only octet mode is served")
     path = _inside(folder, request.name)
@@ -72,8 +74,16 @@ async def _run(request: Request, endpoint: aionet.DatagramEndpoint, folder: Path
         raise TransferError(Code.EXISTS, "the file exists")
     transfer = Transfer(endpoint, Options.agree(request.options, None))
     number = await _receive(transfer, path)
-    with suppress(aionet.DatagramRefusedError):  # the client has its acknowledgement, and is gone
-        await transfer.finish(number)
+    # The file is there: who stops the server need not wait for a client that may want to hear so again.
+    finishing = asyncio.ensure_future(transfer.finish(number))
+    stopping = asyncio.ensure_future(draining.wait())
+    try:
+        await asyncio.wait([finishing, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        finishing.cancel()
+        stopping.cancel()
+        # Refused: the client has its acknowledgement, and is gone.
+        await asyncio.gather(finishing, stopping, return_exceptions=True)
 
 
 async def _receive(transfer: Transfer, path: Path) -> int:

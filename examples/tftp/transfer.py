@@ -24,8 +24,9 @@ _TIMEOUTS: Final = range(1, 256)  # RFC 2349
 _TRIES: Final = 10
 # Before the client has answered anything its address may be forged, and what it is sent is more than what it sent.
 _FIRST_TRIES: Final = 3
-# The longest is longer than what clients wait: some, hearing the same block again and again, do not count that as hearing.
+# The longest is longer than what clients wait: some start waiting anew whenever they hear the same block again.
 _SHORTEST, _FIRST, _LONGEST = 0.05, 1.0, 8.0  # seconds
+_DALLY: Final = 6.0  # seconds: some clients send again after five
 
 
 class TransferError(Exception):
@@ -105,11 +106,11 @@ class Transfer:
         """Acknowledge the last block, and again when it comes again: the acknowledgement may be lost, too."""
         await self._endpoint.send(Ack(number).pack())
         try:
-            while True:
-                async with asyncio.timeout(2 * self._wait):
+            async with asyncio.timeout(max(_DALLY, 2 * self._wait)):
+                while True:
                     answer = _parsed(await self._endpoint.recv())
-                if isinstance(answer, Data) and answer.block == number:
-                    await self._endpoint.send(Ack(number).pack())
+                    if isinstance(answer, Data) and answer.block == number:
+                        await self._endpoint.send(Ack(number).pack())
         except TimeoutError:
             pass
 

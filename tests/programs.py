@@ -67,13 +67,18 @@ def command(example: str, *args: str, loop: str) -> list[str]:
 
 @contextmanager
 def running(
-    example: str, *args: str, loop: str, ends_by: signal.Signals | None = signal.SIGTERM, complains: str = ""
+    example: str,
+    *args: str,
+    loop: str,
+    ends_by: signal.Signals | None = signal.SIGTERM,
+    complains: str = "",
+    port: int = 0,
 ) -> Iterator[Program]:
-    """Run an example on a free port until the block ends; then it must end by ``ends_by``, with status 0.
+    """Run an example, on a free port, until the block ends; then it must end by ``ends_by``, with status 0.
 
     What it writes to stderr must match ``complains`` as a whole: unclosed sockets and tracebacks show there.
     """
-    place = [] if "--unix" in args else ["--port", "0"]
+    place = [] if "--unix" in args else ["--port", str(port)]
     with (
         tempfile.TemporaryFile("w+") as stderr,  # a pipe that nobody reads could fill up, and hold the program
         subprocess.Popen(

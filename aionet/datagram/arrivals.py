@@ -39,7 +39,7 @@ class Arrivals:
         self,
         loop: asyncio.AbstractEventLoop,
         endpoint: DatagramEndpoint,
-        begin: Callable[[Address, InetAddress | None], DatagramSession | None],
+        begin: Callable[[Address, InetAddress | None, object], DatagramSession | None],
         closed: Callable[[], None],
     ) -> None:
         if endpoint.closed:
@@ -64,9 +64,9 @@ class Arrivals:
         self._endpoint._receiving = False  # noqa: SLF001 - as above  # pyright: ignore[reportPrivateUsage]
         self._transport.close()
 
-    def forget(self, session: DatagramSession) -> None:
-        """Let the peer's next datagram begin a new session."""
-        del self._sessions[session.key]
+    def forget(self, key: object) -> None:
+        """Let the next datagram with this key begin a new session."""
+        del self._sessions[key]
 
     def _on_arrival(self, _: object = None) -> None:
         transport = self._transport
@@ -93,9 +93,8 @@ class Arrivals:
             key: object = peer.sockaddr if local is None else (peer.sockaddr, local)
             session = sessions.get(key)
             if session is None:
-                session = self._begin(peer, local)
+                session = self._begin(peer, local, key)
                 if session is None:
                     continue
-                session.key = key
                 sessions[key] = session
-            session.deliver(datagram.data, now)
+            session._deliver(datagram.data, now)  # noqa: SLF001 - not for handlers  # pyright: ignore[reportPrivateUsage]

@@ -55,6 +55,8 @@ class DatagramSession:
         "_draining",
         "_endpoint",
         "_forget",
+        "_heard_at",
+        "_key",
         "_local",
         "_over",
         "_peer",
@@ -62,8 +64,6 @@ class DatagramSession:
         "_queues",
         "_receiving",
         "_wakeup",
-        "heard_at",
-        "key",
         "received_bytes",
         "sent_bytes",
         "validated",
@@ -77,7 +77,8 @@ class DatagramSession:
         queues: SessionQueues,
         draining: asyncio.Event,
         wakeup: Wakeup,
-        forget: Callable[[DatagramSession], None],
+        key: object,
+        forget: Callable[[object], None],
     ) -> None:
         self._endpoint = endpoint
         self._peer = peer
@@ -85,6 +86,7 @@ class DatagramSession:
         self._queues = queues
         self._draining = draining
         self._wakeup = wakeup
+        self._key = key  # by which the server finds the session
         self._forget = forget
         self._amplification = queues.options.amplification
         self.validated = self._amplification is None
@@ -94,8 +96,7 @@ class DatagramSession:
         self._receiving = False
         self._over = ""
         self.received_bytes = self.sent_bytes = 0
-        self.heard_at = 0.0  # by the loop's clock
-        self.key: object = None  # by which the server finds the session
+        self._heard_at = 0.0  # by the loop's clock
 
     def __repr__(self) -> str:
         return f"<DatagramSession {self._endpoint.local} <-> {self._peer}{self._over and ' ' + self._over.upper()}>"
@@ -143,9 +144,9 @@ class DatagramSession:
             raise StopAsyncIteration
         raise self._ended("recv")
 
-    def deliver(self, data: bytes, now: float) -> None:
+    def _deliver(self, data: bytes, now: float) -> None:
         """Hand a datagram to the handler now, or queue it. For the server, from a callback of the loop."""
-        self.heard_at = now
+        self._heard_at = now
         self.received_bytes += len(data)
         wakeup = self._wakeup
         if wakeup.callback is not None:
@@ -252,16 +253,16 @@ class DatagramSession:
         """Close. What the handler has not received is dropped, and counted. Idempotent."""
         self.abort()
 
-    def expire(self) -> bool:
-        """End since the peer is silent; say whether it was open. What is queued can still be received."""
-        if self._over:
+    def _expire(self, silent_since: float) -> bool:
+        """End if the peer has been silent since then; say so. What is queued can still be received. For the server."""
+        if self._over or self._heard_at > silent_since:
             return False
         self._end(_IDLE)
         return True
 
     def _end(self, why: str) -> None:
         if not self._over:
-            self._forget(self)
+            self._forget(self._key)
         self._over = why
         self._wakeup.wake_soon()
 

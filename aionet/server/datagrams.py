@@ -197,7 +197,7 @@ class DatagramServer(ServerBase[DatagramSession]):
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, peer: Address, local: InetAddress | None) -> DatagramSession | None:
+    def _begin(self, peer: Address, local: InetAddress | None, key: object) -> DatagramSession | None:
         """Begin the session of a new peer, if it may have one."""
         if self._state is not ServerState.SERVING:
             self._dropped_draining += 1
@@ -206,7 +206,7 @@ class DatagramServer(ServerBase[DatagramSession]):
             return None
         wakeup = Wakeup(self._loop)
         session = DatagramSession(
-            self._endpoint, peer, local, self._queues, self._draining, wakeup, self._arrivals.forget
+            self._endpoint, peer, local, self._queues, self._draining, wakeup, key, self._arrivals.forget
         )
         self._connections.start(session)
         if self._sweeper is None and self._options.idle is not None:
@@ -217,7 +217,7 @@ class DatagramServer(ServerBase[DatagramSession]):
         """End the sessions of silent peers."""
         silent_since = self._loop.time() - idle
         for session in self._connections.streams:
-            if session.heard_at <= silent_since and session.expire():
+            if session._expire(silent_since):  # noqa: SLF001 - not for handlers  # pyright: ignore[reportPrivateUsage]
                 self._timed_out += 1
         self._sweeper = self._loop.call_later(idle / _LOOKS, self._sweep, idle) if self._connections else None
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 from dnslib import QTYPE, RCODE, RR, DNSLabel
 
 Name: TypeAlias = tuple[bytes, ...]
+Record: TypeAlias = Any  # an RR of dnslib, which has no types
 
 _PARTS: Final = re.compile(r'(?P<string>"(?:\\.|[^"\\])*")|;[^\n]*|(?P<bracket>[()])')
 
@@ -21,9 +22,9 @@ class ZoneError(ValueError):
 class Found:
     """What a question finds."""
 
-    answer: list[RR] = attrs.Factory(list)
-    authority: list[RR] = attrs.Factory(list)
-    additional: list[RR] = attrs.Factory(list)
+    answer: list[Record] = attrs.Factory(list)
+    authority: list[Record] = attrs.Factory(list)
+    additional: list[Record] = attrs.Factory(list)
     rcode: int = RCODE.NOERROR
     authoritative: bool = True
 
@@ -33,10 +34,12 @@ class Zone:
 
     def __init__(self, text: str) -> None:
         """Read a master file (RFC 1035 section 5)."""
-        self._records: dict[Name, dict[int, list[RR]]] = {}
+        self._records: dict[Name, dict[int, list[Record]]] = {}
         try:
             # dnslib takes parentheses only by themselves.
-            records = list(RR.fromZone(_PARTS.sub(lambda part: part["string"] or f" {part['bracket'] or ''} ", text)))
+            records: list[Record] = list(
+                RR.fromZone(_PARTS.sub(lambda part: part["string"] or f" {part['bracket'] or ''} ", text))
+            )
         except Exception as error:  # dnslib has no class for it
             raise ZoneError(f"no master file: {error}") from error
         for record in records:
@@ -44,7 +47,7 @@ class Zone:
         tops = [record for record in records if record.rtype == QTYPE.SOA]
         if len(tops) != 1:
             raise ZoneError(f"{len(tops)} SOA records: expected one")
-        self._soa = tops[0]
+        self._soa: Record = tops[0]
         self._top = _key(self._soa.rname)
         strangers = [str(record.rname) for record in records if not self.has(record.rname)]
         if strangers:
@@ -102,7 +105,7 @@ class Zone:
             found.authority.append(self._negative())
         return None
 
-    def _delegation(self, key: Name) -> list[RR] | None:
+    def _delegation(self, key: Name) -> list[Record] | None:
         """The NS records of the part of the zone that the name is in, if that part is another server's."""
         for start in range(len(key) - len(self._top) - 1, -1, -1):
             servers = self._records.get(key[start:], {}).get(QTYPE.NS)
@@ -110,18 +113,18 @@ class Zone:
                 return servers
         return None
 
-    def _wildcard(self, key: Name) -> dict[int, list[RR]] | None:
+    def _wildcard(self, key: Name) -> dict[int, list[Record]] | None:
         """What the closest name above that exists has for all that do not (RFC 4592 section 3.3.1)."""
         above = next(key[start:] for start in range(1, len(key) + 1) if key[start:] in self._names)
         return self._records.get((b"*", *above))
 
-    def _negative(self) -> RR:
+    def _negative(self) -> Record:
         """The SOA, for as long as "there is no such thing" may be remembered (RFC 2308 section 3)."""
         soa = self._soa
         minimum: int = soa.rdata.times[4]
         return RR(soa.rname, QTYPE.SOA, rdata=soa.rdata, ttl=min(soa.ttl, minimum))
 
-    def _addresses_of(self, records: list[RR]) -> list[RR]:
+    def _addresses_of(self, records: list[Record]) -> list[Record]:
         """The addresses that whoever gets these records asks for next, as far as they are here."""
         found = []
         for record in records:
@@ -136,6 +139,6 @@ def _key(name: DNSLabel) -> Name:
     return tuple(label.lower() for label in name.label)
 
 
-def _named(records: list[RR], name: DNSLabel) -> list[RR]:
+def _named(records: list[Record], name: DNSLabel) -> list[Record]:
     """The same records under the name that was asked for: a wildcard's, or another spelling."""
     return [RR(name, record.rtype, record.rclass, record.ttl, record.rdata) for record in records]

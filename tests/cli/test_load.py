@@ -123,3 +123,50 @@ def test_a_server_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch)
         pytest.raises(LoadError, match=r"no reply .* for 0\.05 s"),
     ):
         load.drive(0.05)
+
+
+@contextmanager
+def datagrams_echoed(*, lose: int = 0) -> Iterator[tuple[str, int]]:
+    """Send back datagrams in a thread, all but the first ``lose``, until an empty one comes; give the address."""
+
+    def echo() -> None:
+        lost = 0
+        while True:
+            data, peer = sock.recvfrom(65536)
+            if not data:
+                return
+            lost += 1
+            if lost > lose:
+                sock.sendto(data, peer)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        echoing = threading.Thread(target=echo)
+        echoing.start()
+        try:
+            yield sock.getsockname()
+        finally:
+            sock.sendto(b"", sock.getsockname())
+            echoing.join()
+
+
+def test_each_datagram_is_counted_when_it_is_back() -> None:
+    with datagrams_echoed() as address, closing(Load(address, 5, size=100, udp=True)) as load:
+        assert len(load.drive(0.05)) >= 5
+
+
+def test_a_datagram_that_is_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aionet.cli.demo.client._SEND_AGAIN", 0.01)
+    with datagrams_echoed(lose=3) as address, closing(Load(address, 3, size=100, udp=True)) as load:
+        assert len(load.drive(0.05)) >= 3
+
+
+def test_nobody_who_echoes_datagrams_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aionet.cli.demo.client._PATIENCE", 0.05)
+    monkeypatch.setattr("aionet.cli.demo.client._SEND_AGAIN", 0.01)
+    with (
+        datagrams_echoed(lose=1_000_000) as address,
+        closing(Load(address, 3, size=100, udp=True)) as load,
+        pytest.raises(LoadError, match=r"no reply .* for 0\.05 s"),
+    ):
+        load.drive(0.05)

@@ -125,7 +125,7 @@ def test_json_is_what_the_samples_say() -> None:
     assert ours["messages_per_second"] == 2000
     assert ours["server_cpu_us_per_message"] == 500
     assert (ours["p50_us"], ours["p99_us"]) == (50, 100)
-    assert (ours["rate_to_streams"], ours["cpu_to_streams"]) == (2.0, 0.5)
+    assert (ours["rate_to_asyncio"], ours["cpu_to_asyncio"]) == (2.0, 0.5)
     assert found["cores"] == {"server": 0, "clients": [1]}
     assert {"Python", "aionet"} <= set(found["versions"])
 

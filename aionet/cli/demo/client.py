@@ -5,6 +5,9 @@ reading of the clock a message. ``python client.py 127.0.0.1:8000 --connections 
 connects, warms up, says that it is ready as a line of JSON, waits for a line on stdin, measures, and says what it
 found. Between the warm-up and the end of the measurement no message is under way that is not counted, so that whoever
 started it can put the server's CPU time against the number of messages exactly.
+
+With ``--udp`` a message is a datagram. One that is lost is sent again when nothing else happens for a while; its time
+counts from when it was sent first.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ _PATIENCE: Final = 10.0  # seconds without any reply, after which the server is 
 _READ_SIZE: Final = 64 * 1024
 
 _WRITABLE_ONLY: Final = select.EPOLLOUT
+
+_SEND_AGAIN: Final = 0.25  # seconds without any reply, after which what has no reply was lost
 
 
 class LoadError(Exception):
@@ -73,20 +78,48 @@ class Connection:
         return self._received == len(payload)
 
 
+class DatagramConnection(Connection):
+    """One client over UDP: a message is a datagram, which arrives whole or not at all."""
+
+    __slots__ = ()
+
+    def send(self, now: int) -> None:
+        """Send the next message."""
+        self.sent_at = now
+        self.send_rest()
+
+    def send_rest(self) -> None:
+        """Send it again."""
+        # Without room in the kernel it is as good as lost.
+        with contextlib.suppress(BlockingIOError):
+            self._sock.send(self._payload)
+
+    def receive(self) -> bool:
+        """Receive the reply, if it is one: what was sent twice may be answered twice."""
+        try:
+            data = self._sock.recv(_READ_SIZE)
+        except BlockingIOError:
+            return False
+        if data != self._payload:
+            raise LoadError("the server sent back something else than it was sent")
+        return True
+
+
 class Load:
     """The connections and what waits for them."""
 
-    def __init__(self, address: tuple[str, int], connections: int, size: int) -> None:
+    def __init__(self, address: tuple[str, int], connections: int, size: int, *, udp: bool = False) -> None:
+        self._patience = _SEND_AGAIN if udp else _PATIENCE
         self._exit = contextlib.ExitStack()
         self._epoll = self._exit.enter_context(select.epoll())
         self._connections: dict[int, Connection] = {}
         payload = os.urandom(size)
         for _ in range(connections):
-            sock = self._exit.enter_context(socket.create_connection(address, _PATIENCE))
+            sock = self._exit.enter_context(_connected(address, udp=udp))
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._epoll.register(sock, select.EPOLLIN)
-            self._connections[sock.fileno()] = Connection(sock, payload, self._epoll)
+            kind = DatagramConnection if udp else Connection
+            self._connections[sock.fileno()] = kind(sock, payload, self._epoll)
 
     def close(self) -> None:
         """Close every connection."""
@@ -101,23 +134,40 @@ class Load:
         end = now + int(seconds * 1e9)
         for connection in connections.values():
             connection.send(now)
-        busy = len(connections)
+        busy = set(connections)
+        silent = 0.0
         while busy:
-            ready = poll(_PATIENCE)
+            ready = poll(self._patience)
             if not ready:
-                raise LoadError(f"no reply from the server for {_PATIENCE:g} s")
+                silent += self._patience
+                if silent >= _PATIENCE:
+                    raise LoadError(f"no reply from the server for {_PATIENCE:g} s")
+                for fd in busy:
+                    connections[fd].send_rest()
+                continue
+            silent = 0.0
             for fd, events in ready:
                 connection = connections[fd]
                 if events & select.EPOLLOUT:
                     connection.send_rest()
-                if events != _WRITABLE_ONLY and connection.receive():
+                if events != _WRITABLE_ONLY and connection.receive() and fd in busy:
                     now = clock()
                     record(now - connection.sent_at)
                     if now < end:
                         connection.send(now)
                     else:
-                        busy -= 1
+                        busy.remove(fd)
         return latencies
+
+
+def _connected(address: tuple[str, int], *, udp: bool) -> socket.socket:
+    if not udp:
+        sock = socket.create_connection(address, _PATIENCE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect(address)
+    return sock
 
 
 def _say(**values: object) -> None:
@@ -144,10 +194,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--warmup", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--udp", action="store_true")
     arguments = parser.parse_args()
     host, _, port = arguments.address.rpartition(":")
     try:
-        with contextlib.closing(Load((host, int(port)), arguments.connections, arguments.size)) as load:
+        place = (host, int(port))
+        with contextlib.closing(Load(place, arguments.connections, arguments.size, udp=arguments.udp)) as load:
             load.drive(arguments.warmup)
             _say(ready=True)
             if sys.stdin.readline():

@@ -12,7 +12,7 @@ import click
 from aionet.cli.console import output, progress_output
 from aionet.cli.demo.measure import Candidate, Cores, Workload, measure
 from aionet.cli.demo.progress import progress
-from aionet.cli.demo.results import OURS, PEER, Results
+from aionet.cli.demo.results import PEERS, Results
 from aionet.cli.demo.table import report
 from aionet.server.admission import default_max_connections
 from aionet.system.loops import available_loops, loop_factory
@@ -28,6 +28,8 @@ _CTRL_C: Final = 130  # the status that shells give to what SIGINT has ended
 
 # Enough for every code path to have run and every buffer to have grown, in seconds.
 _WARMUP: Final = 0.25
+
+_LARGEST_DATAGRAM: Final = 65_507  # over IPv4: larger messages are for TCP alone
 
 _MEBIBYTE: Final = 1024 * 1024
 
@@ -52,12 +54,13 @@ _MEBIBYTE: Final = 1024 * 1024
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def demo(connections: int, size: int, seconds: float, rounds: int, loops: Sequence[str], *, as_json: bool) -> None:
-    """Measure aionet's streams beside asyncio's own.
+    """Measure aionet's streams and datagrams beside asyncio's own.
 
     A server that sends back what it receives runs on one core, clients on another. Each client sends a message, waits
     until all of it has come back, and sends the next. The servers take turns, each in a fresh process, and the
     medians of all rounds are shown: messages a second; the latency of half and of 99 % of the messages; the server's
-    CPU time a message, which does not depend on the clients; and the ratios to asyncio's streams on the same loop.
+    CPU time a message, which does not depend on the clients; and the ratios to asyncio's streams, or its
+    DatagramProtocol, on the same loop. Datagrams are left out where a message does not fit into one.
 
     Ctrl-C ends early and shows what was measured until then.
     """
@@ -65,7 +68,10 @@ def demo(connections: int, size: int, seconds: float, rounds: int, loops: Sequen
     loops = tuple(dict.fromkeys(loops)) or available_loops()
     for loop in loops:
         loop_factory(loop)  # raises where it is not installed
-    candidates = [Candidate(server, loop) for loop in loops for server in (OURS, PEER)]
+    servers = [server for pair in PEERS.items() for server in pair]
+    candidates = [Candidate(server, loop) for loop in loops for server in servers]
+    if size > _LARGEST_DATAGRAM:
+        candidates = [candidate for candidate in candidates if not candidate.udp]
     results = Results.of(candidates, Workload(connections, size, seconds, min(_WARMUP, seconds)), Cores.here(), rounds)
     try:
         _measure_all(results, progress_output())

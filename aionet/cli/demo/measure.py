@@ -24,7 +24,13 @@ _MOST_CLIENTS: Final = 2
 _SERVER: Final = Path(__file__).with_name("server.py")
 _CLIENT: Final = Path(__file__).with_name("client.py")
 
-_TITLES: Final = {"aionet": "aionet", "streams": "asyncio streams"}
+_TITLES: Final = {
+    "aionet": "aionet",
+    "streams": "asyncio streams",
+    "datagrams": "aionet, UDP",
+    "protocol": "asyncio, UDP",
+}
+_UDP: Final = frozenset({"datagrams", "protocol"})
 
 
 @attrs.frozen
@@ -38,6 +44,11 @@ class Candidate:
     def title(self) -> str:
         """For people, without the loop."""
         return _TITLES[self.server]
+
+    @property
+    def udp(self) -> bool:
+        """Whether it serves datagrams, and no streams."""
+        return self.server in _UDP
 
     def __str__(self) -> str:
         return f"{self.title} on {self.loop}"
@@ -117,19 +128,21 @@ def measure(candidate: Candidate, workload: Workload, cores: Cores) -> Sample:
         arguments = [candidate.server, "--loop", candidate.loop]
         server = running.enter_context(Process(f"the server ({candidate})", _SERVER, arguments, cores.server))
         address = server.hear()["address"]
-        clients = [running.enter_context(client) for client in _clients(address, workload, cores)]
+        clients = [running.enter_context(client) for client in _clients(address, workload, cores, udp=candidate.udp)]
         try:
             return _drive(server, clients, workload)
         except ProcessError as error:
             raise server.explain(error) from error
 
 
-def _clients(address: str, workload: Workload, cores: Cores) -> Iterable[Process]:
+def _clients(address: str, workload: Workload, cores: Cores, *, udp: bool) -> Iterable[Process]:
     count = min(len(cores.clients), workload.connections)
     for number, core in enumerate(cores.clients[:count]):
         connections = workload.connections // count + (number < workload.connections % count)
         arguments = [address, "--connections", connections, "--size", workload.size]
         arguments += ["--warmup", workload.warmup, "--seconds", workload.seconds]
+        if udp:
+            arguments.append("--udp")
         yield Process("the load generator", _CLIENT, arguments, core)
 
 

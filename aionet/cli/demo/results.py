@@ -1,4 +1,4 @@
-"""What all rounds found, as one row for each candidate: medians, and the ratios to asyncio's streams."""
+"""What all rounds found, as one row for each candidate: medians, and the ratios to asyncio's own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from aionet.cli.demo.measure import Candidate, Cores, Sample, Workload
 
 __all__ = ["OURS", "PEER", "Results", "Row"]
+__all__ = ["PEERS", "Results", "Row", "versions"]
 
-OURS: Final = "aionet"
-PEER: Final = "streams"  # what the ratios are to, on the same loop
+# Ours, and what its ratios are to, on the same loop.
+PEERS: Final = {"aionet": "streams", "datagrams": "protocol"}
 
 # A process that waits for nobody uses nearly all of its core; the rest is the system's.
 _BUSY: Final = 0.9
@@ -87,8 +88,8 @@ class Row:
             "p50_us": round(self.p50 * 1e6),
             "p99_us": round(self.p99 * 1e6),
             "server_cpu_us_per_message": round(self.cost * 1e6, 3),
-            "rate_to_streams": _rounded(self.rate_ratio),
-            "cpu_to_streams": _rounded(self.cpu_ratio),
+            "rate_to_asyncio": _rounded(self.rate_ratio),
+            "cpu_to_asyncio": _rounded(self.cpu_ratio),
             "client_was_the_limit": self.client_was_the_limit,
             "rounds": [attrs.asdict(sample) for sample in self.samples],
         }
@@ -141,7 +142,7 @@ class Results:
 
     def _row(self, candidate: Candidate) -> Row:
         ours = self.samples[candidate]
-        peers = self.samples.get(attrs.evolve(candidate, server=PEER), [])
+        peers = self.samples.get(attrs.evolve(candidate, server=PEERS.get(candidate.server, candidate.server)), [])
         return Row(
             candidate,
             tuple(ours),

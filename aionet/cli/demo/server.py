@@ -19,7 +19,7 @@ import os
 import resource
 import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -63,7 +63,44 @@ async def _streams() -> AsyncGenerator[str]:
         yield "{}:{}".format(*server.sockets[0].getsockname())
 
 
-_SERVERS: Final[dict[str, Serve]] = {"aionet": _aionet, "streams": _streams}
+async def _datagram_echo(session: aionet.DatagramSession) -> None:
+    async for data in session:
+        await session.send(data)
+
+
+@asynccontextmanager
+async def _datagrams() -> AsyncGenerator[str]:
+    import aionet  # noqa: PLC0415 - as above
+
+    async with aionet.serve_datagram(f"udp://{_HOST}:0", _datagram_echo) as server:
+        yield str(server.addresses[0])
+
+
+class _DatagramEcho(asyncio.DatagramProtocol):
+    _transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._transport.sendto(data, addr)
+
+
+@asynccontextmanager
+async def _protocol() -> AsyncGenerator[str]:
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(_DatagramEcho, (_HOST, 0))
+    try:
+        yield "{}:{}".format(*transport.get_extra_info("sockname"))
+    finally:
+        transport.close()
+
+
+_SERVERS: Final[dict[str, Serve]] = {
+    "aionet": _aionet,
+    "streams": _streams,
+    "datagrams": _datagrams,
+    "protocol": _protocol,
+}
 
 
 def _new_loop(name: str) -> asyncio.AbstractEventLoop:

@@ -13,6 +13,7 @@ from rich.text import Text
 from aionet.bench.machine import versions
 from aionet.bench.units import counted, thousands
 from aionet.cli.demo.results import OURS
+from aionet.cli.demo.results import PEERS, versions
 from aionet.system.loops import available_loops
 
 if TYPE_CHECKING:
@@ -77,13 +78,14 @@ def table(results: Results, width: int) -> Table:
         if wide:
             cells.append(_bar(row, most) if row.samples else "")
         ends = after is not None and after.candidate.loop != row.candidate.loop
-        shown.add_row(*cells, style=_OURS if row.candidate.server == OURS else "", end_section=ends)
+        shown.add_row(*cells, style=_OURS if row.candidate.server in PEERS else "", end_section=ends)
     return shown
 
 
 def _title(results: Results) -> str:
     workload = results.workload
-    return f"TCP echo · {thousands(workload.size)} bytes · {counted(workload.connections, 'connection')}"
+    kinds = "TCP and UDP echo" if any(candidate.udp for candidate in results.samples) else "TCP echo"
+    return f"{kinds} · {thousands(workload.size)} bytes · {counted(workload.connections, 'connection')}"
 
 
 def _figures(row: Row, results: Results) -> Iterator[str]:
@@ -100,7 +102,7 @@ def _figures(row: Row, results: Results) -> Iterator[str]:
 
 
 def _bar(row: Row, most: float) -> Bar:
-    return Bar(most, 0, row.rate, width=_BAR, color="green" if row.candidate.server == OURS else "bright_black")
+    return Bar(most, 0, row.rate, width=_BAR, color="green" if row.candidate.server in PEERS else "bright_black")
 
 
 def _notes(results: Results) -> Iterator[Text]:
@@ -108,7 +110,7 @@ def _notes(results: Results) -> Iterator[Text]:
     rounds = counted(results.rounds, "round")
     installed = ", ".join(f"{name} {version}" for name, version in versions().items())
     yield _said(f"Medians of {rounds} of {results.workload.seconds:g} s; {installed}.")
-    yield _said("CPU is the server's; ratios are to asyncio's streams on the same loop.")
+    yield _said("CPU is the server's; ratios are to asyncio's own on the same loop.")
     cores = results.cores
     if cores.shared:
         yield _warned("One core: server and clients share it, which brings every ratio nearer to 1.")

@@ -332,7 +332,7 @@ async def test_a_handler_that_raises_is_logged_once_with_its_peer(caplog: pytest
         aionet.connect_datagram(server.addresses[0]) as client,
     ):
         await client.send(b"fail")
-        await until(lambda: failed)
+        await until(lambda: failed and not server.sessions)
         await client.send(b"more")
         assert await client.recv() == b"fine"
         (record,) = caplog.records

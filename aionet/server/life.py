@@ -113,7 +113,7 @@ class ServerBase(Generic[_T]):
     def _accept_waiting(self) -> None:
         """Accept what waits, before nothing more is."""
 
-    async def _accepted_all(self, timeout: float | None) -> None:
+    async def _accepted_all(self, deadline: float | None) -> None:
         """Wait for those that are accepted and no connections yet."""
 
     def _is_empty(self) -> bool:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "serve"]
 
+
 def serve(
     endpoints: EndpointLike | Collection[EndpointLike],
     handler: Callable[[Stream], Awaitable[object]],
@@ -169,9 +170,9 @@ class Server(ServerBase["Stream"]):
         for acceptor in self._acceptors:
             acceptor.accept_waiting(self._has_room)
 
-    async def _accepted_all(self, timeout: float | None) -> None:
+    async def _accepted_all(self, deadline: float | None) -> None:
         if self._arrivals is not None:
-            await self._arrivals.finish(timeout)
+            await self._arrivals.finish(deadline)
 
     def _abort(self) -> None:
         if self._arrivals is not None:

@@ -1,4 +1,4 @@
-"""aionet's datagram endpoint, with room for a datagram of each of a thousand peers: what its sessions are measured by."""
+"""aionet's datagram endpoint, with room for a datagram of each of a thousand peers: what sessions are measured by."""
 
 import asyncio
 from collections.abc import AsyncIterator

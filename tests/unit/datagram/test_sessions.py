@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,9 @@ def accounted(server: aionet.DatagramServer) -> bool:
     return said.received == said.delivered + said.waiting + dropped
 
 
-@pytest.mark.parametrize("where", [LOOPBACK, "udp://[::1]:0", "unix:@aionet-test-sessions"])
+@pytest.mark.parametrize(
+    "where", [LOOPBACK, "udp://[::1]:0", f"unix:@aionet-test-sessions-{os.getpid()}"], ids=["IPv4", "IPv6", "unix"]
+)
 async def test_each_peer_has_a_handler_of_its_own(where: str) -> None:
     async def count(session: aionet.DatagramSession) -> None:
         seen = 0
@@ -218,7 +221,7 @@ async def test_no_more_sessions_of_a_network_than_there_may_be() -> None:
 async def test_a_peer_on_a_privileged_port_is_not_served() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
-            sock.bind(("127.0.0.1", 1023))
+            sock.bind((f"127.0.0.{os.getpid() % 200 + 10}", 1023))  # the tests of another process have another address
         except PermissionError:
             pytest.skip("this user may not bind a privileged port")
         async with serving(echo) as (server, _):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TEXT = (Path(__file__).parent.parent / "examples" / "zones" / "example.org").read_text()
 ZONE = Zone(TEXT)
-QUERY = bytes(DNSRecord.question("big.example.org", "TXT").pack())
+QUERY = b"\x12\x34" + bytes(DNSRecord.question("big.example.org", "TXT").pack())[2:]  # its own number is a random one
 EVERYWHERE = aionet.Endpoint("udp", "127.0.0.1", 0)
 
 

@@ -101,6 +101,12 @@ ROWS: tuple[Row | IdleRow, ...] = (
         shown=(*(Candidate("udp_aionet_protocol", loop) for loop in LOOPS), Candidate("udp_c")),
     ),
     Row(
+        "udp-sessions",
+        "UDP echo, 200 B, 1000 peers, a handler for each beside one for all",
+        Workload("udp_echo", size=200, connections=1000, burst=1),
+        everywhere("udp_aionet_sessions", "udp_aionet_peers", 0.6),
+    ),
+    Row(
         "udp-receive",
         "UDP received in bulk, 1200 B, sent in runs",
         Workload("udp_receive", size=1200),

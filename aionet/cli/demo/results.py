@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from aionet.cli.demo.measure import Candidate, Cores, Sample, Workload
 
-__all__ = ["OURS", "PEER", "Results", "Row"]
-__all__ = ["PEERS", "Results", "Row", "versions"]
+__all__ = ["PEERS", "Results", "Row"]
 
 # Ours, and what its ratios are to, on the same loop.
 PEERS: Final = {"aionet": "streams", "datagrams": "protocol"}

@@ -12,8 +12,7 @@ from rich.text import Text
 
 from aionet.bench.machine import versions
 from aionet.bench.units import counted, thousands
-from aionet.cli.demo.results import OURS
-from aionet.cli.demo.results import PEERS, versions
+from aionet.cli.demo.results import PEERS
 from aionet.system.loops import available_loops
 
 if TYPE_CHECKING:

@@ -37,6 +37,8 @@ EXAMPLES: Final[list[AionetError]] = [
     errors.FrameTooLargeError("recv_line: no b'\\n' within 10 bytes", 10),
     errors.DatagramTooLargeError(errno.EMSGSIZE, "send: larger than the path takes"),
     errors.StreamTimeoutError(errno.ETIMEDOUT, "idle"),
+    errors.SessionTimeoutError(errno.ETIMEDOUT, "idle"),
+    errors.AmplificationError("send: 3 times what came"),
     errors.ProtocolError("message"),
     errors.IncompleteReadError("recv_exactly: the stream ended", b"abc", 5),
     errors.FrameError("recv: no netstring"),

@@ -209,9 +209,9 @@ async def test_a_rest_costs_one_call_and_one_event() -> None:
         assert events <= 20 + 2
 
 
-@pytest.mark.usefixtures("short_rests")
-async def test_a_rest_needs_no_descriptor_to_end() -> None:
+async def test_a_rest_needs_no_descriptor_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A poller without members is closed, and could not be opened again."""
+    monkeypatch.setattr(acceptor_module, "_REST", 60.0)
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE]
         scene.connect()
@@ -219,6 +219,7 @@ async def test_a_rest_needs_no_descriptor_to_end() -> None:
         descriptors = open_descriptors()
         await turns()
         assert open_descriptors() == descriptors
+        scene.acceptor._rested()
         await until(lambda: scene.peers)
 
 

@@ -24,6 +24,11 @@ from aionet.errors import (
     StreamBrokenPipeError,
     StreamResetError,
     StreamTimeoutError,
+    TLSCertificateError,
+    TLSError,
+    TLSHandshakeError,
+    TLSHandshakeTimeoutError,
+    TruncatedStreamError,
 )
 from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.server.hooks import Hooks, ServerStatistics
@@ -39,10 +44,14 @@ from aionet.system.loops import available_loops, current_loop_name, loop_factory
 from aionet.system.resolver import Resolver, resolve, reverse
 from aionet.system.sockets import AsyncSocket
 from aionet.system.sockopts import RefusedOption
+from aionet.system.tls_context import reload_certificates
+from aionet.tls import Certificate, TLSConfig, TLSInfo
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.protocol import BufferedProtocol, Protocol
+from aionet.transport.securing import start_tls
 from aionet.transport.server import TransportServer
 from aionet.transport.stream import StreamTransport
+from aionet.transport.tls import TLSTransport
 from aionet.wire.buffer import ReceiveBuffer
 from aionet.wire.chunked import Chunked
 from aionet.wire.cobs import COBS
@@ -69,6 +78,7 @@ __all__ = [
     "BrokenStreamError",
     "BufferedProtocol",
     "BusyError",
+    "Certificate",
     "Chunked",
     "ClosedError",
     "ClosedStreamError",
@@ -122,8 +132,16 @@ __all__ = [
     "StreamStatistics",
     "StreamTimeoutError",
     "StreamTransport",
+    "TLSCertificateError",
+    "TLSConfig",
+    "TLSError",
+    "TLSHandshakeError",
+    "TLSHandshakeTimeoutError",
+    "TLSInfo",
+    "TLSTransport",
     "Timeouts",
     "TransportServer",
+    "TruncatedStreamError",
     "UnixAddress",
     "VarintPrefixed",
     "available_loops",
@@ -137,9 +155,11 @@ __all__ = [
     "loop_factory",
     "parse_proxy_header",
     "proxy_header_for",
+    "reload_certificates",
     "resolve",
     "reverse",
     "run",
     "serve",
     "split_proxied_datagram",
+    "start_tls",
 ]

@@ -20,7 +20,8 @@ from aionet.server.hooks import Hooks, ServerStatistics
 from aionet.server.proxied import ProxiedArrivals
 from aionet.server.signals import handled
 from aionet.stream.connect import open_stream
-from aionet.stream.listen import open_listening, parse_endpoints
+from aionet.stream.handshakes import Handshakes
+from aionet.stream.listen import open_listening, parse_endpoints, tls_of
 from aionet.stream.opening import Opening
 from aionet.system.resolver import resolve
 from aionet.system.sockopts import prepare_accepted
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from aionet.system.listen import ListeningSocket
     from aionet.system.resolver import Resolver
     from aionet.system.sockopts import RefusedOption
+    from aionet.system.tls_context import ServerTLS
     from aionet.system.types import SockAddr
+    from aionet.tls import TLSLike
     from aionet.wire.proxy_header import ProxyHeader
     from aionet.wire.proxy_trust import ProxyProtocol
 
@@ -66,6 +69,7 @@ def serve(
     endpoints: EndpointLike | Collection[EndpointLike],
     handler: Callable[[Stream], Awaitable[object]],
     *,
+    tls: TLSLike | None = None,
     options: SocketOptions | None = None,
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
@@ -73,7 +77,10 @@ def serve(
     proxy: ProxyProtocol | None = None,
     resolver: Resolver = resolve,
 ) -> Opening[Server]:
-    """Serve ``"tcp://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``, or several of them.
+    """Serve ``"tcp://host:port"``, ``"tls://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``.
+
+    Or several of them. With ``tls``, a TLSConfig with a certificate or an ssl.SSLContext, all of them speak TLS; a
+    handshake that fails, or takes more than 10 s, is counted and logged in one line, and no handler hears of it.
 
     Either ``server = await serve(...)`` or ``async with serve(...) as server``, which closes it. ``handler(stream)``
     runs in a task for each connection; when it returns, its stream is closed gracefully; when it raises, that is logged
@@ -84,6 +91,7 @@ def serve(
         ListenError: an address is taken or not allowed.
         ResolveError: a host has no address.
         AddressError: an endpoint cannot be understood, or not listened on.
+        OptionError: ``tls`` cannot be used.
         TypeError: the handler is nothing that can be called.
 
     """
@@ -91,14 +99,14 @@ def serve(
         message = f"serve: handler={handler!r}: expected an async function of a stream"
         raise TypeError(message)
     parsed = parse_endpoints(endpoints)
+    secure = tls_of(parsed, tls)
     chosen = options or SocketOptions()
 
     async def open_server() -> Server:
         listening = await open_listening(parsed, chosen, resolver)
         try:
-            return Server(
-                listening, handler, chosen, timeouts or Timeouts(), limits or Limits(), hooks or Hooks(), proxy
-            )
+            chosen_limits = timeouts or Timeouts(), limits or Limits()
+            return Server(listening, handler, chosen, *chosen_limits, hooks or Hooks(), proxy, secure)
         except BaseException:
             for each in listening:
                 each.close()
@@ -119,6 +127,7 @@ class Server:
         limits: Limits,
         hooks: Hooks,
         proxy: ProxyProtocol | None = None,
+        tls: ServerTLS | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listening = listening
@@ -133,6 +142,11 @@ class Server:
         self._arrivals = (
             None if proxy is None else ProxiedArrivals(self._loop, proxy, self._admit, self._connection_ended)
         )
+        self._handshakes: Handshakes | None = None
+        if tls is not None:
+            self._handshakes = Handshakes(
+                self._loop, tls, timeouts, limits, self._draining, self._connections.start, self._connection_ended
+            )
         self._acceptors = [Acceptor(self._loop, each.sock, self._accepted) for each in listening]
         for acceptor in self._acceptors:
             acceptor.start()
@@ -172,6 +186,8 @@ class Server:
             max_connections=self._max_connections,
             refused_proxies=self._arrivals.refused_proxies if self._arrivals is not None else 0,
             refused_headers=self._arrivals.refused_headers if self._arrivals is not None else 0,
+            handshaking=len(self._handshakes) if self._handshakes is not None else 0,
+            handshake_failures=self._handshakes.failures if self._handshakes is not None else 0,
         )
 
     def _accepted(self, sock: socket.socket, peer: SockAddr) -> None:
@@ -186,6 +202,9 @@ class Server:
 
     def _admit(self, sock: socket.socket, peer: SockAddr, proxy: ProxyHeader | None = None) -> None:
         # What is on the socket is the client's from its first byte: a header has been taken off it.
+        if self._handshakes is not None:
+            self._handshakes.start(sock, peer, proxy)
+            return
         stream = open_stream(self._loop, sock, peer, self._timeouts, self._limits, self._draining, proxy)
         self._connections.start(stream)
 
@@ -193,7 +212,8 @@ class Server:
         return len(self._connections) + self._arriving() < self._max_connections
 
     def _arriving(self) -> int:
-        return 0 if self._arrivals is None else len(self._arrivals)
+        waiting = 0 if self._arrivals is None else len(self._arrivals)
+        return waiting if self._handshakes is None else waiting + len(self._handshakes)
 
     def _connection_ended(self) -> None:
         if self._state is not ServerState.SERVING:
@@ -235,7 +255,9 @@ class Server:
         try:
             if self._arrivals is not None:
                 await self._arrivals.finish(timeout)
-                others.update(self._connections.others())
+            if self._handshakes is not None:
+                await self._handshakes.finish(None if until is None else max(0, until - self._loop.time()))
+            others.update(self._connections.others())
             if others:
                 await asyncio.wait(others, timeout=None if until is None else max(0, until - self._loop.time()))
         finally:
@@ -256,6 +278,8 @@ class Server:
     def _abort(self) -> None:
         if self._arrivals is not None:
             self._arrivals.abort()
+        if self._handshakes is not None:
+            self._handshakes.abort()
         self._connections.abort()
 
     def _stop_listening(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aionet.options import Limits
     from aionet.system.types import SockAddr
+    from aionet.tls import TLSInfo
 
 __all__ = ["StreamTransport"]
 
@@ -51,6 +52,21 @@ class StreamTransport(WritingTransport):
         self._close_timeout = close_timeout
         self._close_handle: asyncio.TimerHandle | None = None
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop whose callbacks it is driven by."""
+        return self._loop
+
+    @property
+    def context(self) -> Context | None:
+        """What the protocol is called in."""
+        return self._context
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the two ends have agreed on, None without TLS."""
+        return None
+
     def close(self) -> None:
         """Flush, send our end, read until the peer's, then call connection_lost(None). At most ``close_timeout``."""
         if self._state in CLOSING_STATES:
@@ -64,6 +80,12 @@ class StreamTransport(WritingTransport):
         self._finish_sending()
         if self._close_timeout is not None and self.state is not State.CLOSED:
             self._close_handle = self._loop.call_later(self._close_timeout, self.abort)
+
+    def detach(self) -> socket.socket:
+        """Give the descriptor away, to whoever begins TLS on it; nothing more is called. The queue must be empty."""
+        self._state = State.CLOSED
+        self._release()
+        return self._sock
 
     def _release(self) -> None:
         super()._release()

@@ -6,6 +6,8 @@ of the contract is then proved on it too.
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import tempfile
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
@@ -16,11 +18,12 @@ import attrs
 
 import aionet
 from aionet import Timeouts
+from tests.certificates import CLIENT, NAME, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from aionet import Limits, SocketOptions, Stream
+    from aionet import Limits, SocketOptions, Stream, TLSConfig
 
 __all__ = ["FACTORIES", "PairFactory", "without_deadlines"]
 
@@ -31,6 +34,8 @@ class PairFactory(ABC):
     name: ClassVar[str]
     # Whether an abort, or a close that finds the peer dead, reaches the other end as a reset; if not, as the end.
     resets: ClassVar[bool] = True
+    # Whether the bytes go through buffers in memory on their way between the kernel and the user.
+    in_memory: ClassVar[bool] = False
 
     @abstractmethod
     async def open(
@@ -87,7 +92,11 @@ class _OverListener(PairFactory):
                 address = listener.addresses[0]
                 ours = await aionet.connect(address, options=options, timeouts=timeouts, limits=limits)
                 theirs = await listener.accept()
+        await self._prepare(ours, theirs)
         return ours, theirs
+
+    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
+        """Do what has to be done before the pair is one of its kind."""
 
 
 class TCPv4(_OverListener):
@@ -118,4 +127,40 @@ class Unix(_OverListener):
         return f"unix:{folder / 'pair'}"
 
 
-FACTORIES = (TCPv4(), TCPv6(), Unix())
+class TLS(TCPv4):
+    """TLS over TCP: OpenSSL reads and writes the descriptor."""
+
+    name = "tls"
+
+    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
+        await secure(ours, theirs)
+
+
+class TLS12(TLS):
+    """The same as TLS 1.2, which ends and alerts in other ways than 1.3."""
+
+    name = "tls12"
+
+    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
+        await secure(ours, theirs, attrs.evolve(CLIENT, maximum_version=ssl.TLSVersion.TLSv1_2))
+
+
+class TLSInTLS(TLS):
+    """TLS inside TLS: OpenSSL works on two buffers in memory."""
+
+    name = "tls-in-tls"
+    in_memory = True
+
+    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
+        await secure(ours, theirs)
+        await secure(ours, theirs)
+
+
+async def secure(ours: Stream, theirs: Stream, config: TLSConfig = CLIENT) -> None:
+    """Begin TLS on both ends, ours being the client's."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(theirs.start_tls(SERVER, server_side=True))
+        group.create_task(ours.start_tls(config, server_hostname=NAME))
+
+
+FACTORIES = (TCPv4(), TCPv6(), Unix(), TLS(), TLS12(), TLSInTLS())

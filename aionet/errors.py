@@ -22,10 +22,10 @@ Whose fault it is shows in the class; the standard type that users already catch
     │   │   └── MessageError
     │   ├── ProxyProtocolError   ValueError
     │   └── TLSError             ConnectionError         what the peer says is not TLS as agreed
-    │       ├── TLSHandshakeError                        no secure connection came about
-    │       │   ├── TLSCertificateError                  the peer's certificate is not to be trusted
+    │       ├── TLSHandshakeError
+    │       │   ├── TLSCertificateError
     │       │   └── TLSHandshakeTimeoutError  TimeoutError
-    │       └── TruncatedStreamError                     an end without the peer's close_notify
+    │       └── TruncatedStreamError
     ├── AddressError             ValueError              an address or endpoint that cannot be
     ├── OptionError              ValueError              an option out of range
     └── MissingExtraError        ImportError             a library that an extra installs

@@ -110,6 +110,7 @@ class SecurableStream(SendingStream):
             size = protocol.buffer.size
             self._closed = True
             self._transport.abort()
+            protocol.abandon()  # nobody is to read them
             raise TLSError(
                 errno.EPROTO, f"start_tls on {both}: {size} bytes that came in the clear wait: they could be injected"
             )

@@ -106,9 +106,7 @@ class TLSLayer:
             try:
                 return self._engine.read(size, buffer)
             except ssl.SSLWantReadError:
-                # An answer to a key update; if it is not taken now, the next write takes it along.
-                with suppress(OSError):
-                    self._send_out()
+                self._answer()
                 self._receive()
 
     def recv(self, size: int, /) -> bytes:
@@ -130,6 +128,14 @@ class TLSLayer:
             raise met
         size, self.met = read_records(self.read, view)
         return size
+
+    def _answer(self) -> None:
+        """Send what OpenSSL says to a key update; behind a write that is blocked, it waits for that one's turn."""
+        blocked = bool(self._out)
+        self._out += self._engine.outgoing()
+        if not blocked:
+            with suppress(OSError):  # the next write meets it again
+                self._send_out()
 
     def _receive(self) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from asyncio.trsock import TransportSocket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aionet.errors import ClosedStreamError
@@ -150,9 +151,10 @@ class HandshakingTransport(StreamTransport):
             error = self._error or ClosedStreamError.of("TLS handshake", "a transport")
             self._loop.call_soon(done, error, context=self._context)
         elif self._keep is not None:
-            session = self._secure.ssl.session
-            if session is not None and session.has_ticket:
-                self._keep(session)
+            with suppress(ValueError):  # what the ssl module says of a session that never came to be
+                session = self._secure.ssl.session
+                if session is not None and session.has_ticket:
+                    self._keep(session)
         super()._release()
         self._recv = self._secure.read
         self._keep = None

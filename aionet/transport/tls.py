@@ -304,8 +304,8 @@ def _bulk_buffer() -> memoryview:
     try:
         return cast("memoryview", _local.view)
     except AttributeError:
-        _local.view = memoryview(bytearray(BULK_SIZE))
-        return _local.view
+        view = _local.view = memoryview(bytearray(BULK_SIZE))
+        return view
 
 
 def _read_file(region: FileRegion) -> bytes:

@@ -138,7 +138,9 @@ async def test_tls_to_a_plain_port_says_so() -> None:
 
 async def test_a_silent_server_is_given_up() -> None:
     async with aionet.serve("tcp://127.0.0.1:0", silent) as server:
-        with pytest.raises(aionet.TLSHandshakeTimeoutError, match=r"connect to tls://.*: no TLS handshake within 0\.05 s"):
+        with pytest.raises(
+            aionet.TLSHandshakeTimeoutError, match=r"connect to tls://.*: no TLS handshake within 0\.05 s"
+        ):
             await aionet.connect(
                 f"tls://{server.addresses[0]}", tls=CLIENT, timeouts=aionet.Timeouts(tls_handshake=0.05)
             )

@@ -133,6 +133,5 @@ class SecurableStream(SendingStream):
         else:
             secure = secure_client(loop, lower, protocol, tls, name, peer, self._timeouts, limits, (peer, name))
         secure.take_over(plain)
-        secure.proxy = plain.proxy
         protocol.transport = self._transport = secure
         return secure

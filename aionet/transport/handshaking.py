@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aionet.options import Limits
     from aionet.system.tls_socket import SecureSocket
     from aionet.system.types import SockAddr
+    from aionet.transport.stream import Keeper
 
 __all__ = ["HandshakingTransport"]
 
@@ -39,7 +40,7 @@ class HandshakingTransport(StreamTransport):
         "_handshaken",
         "_info",
         "_keep",
-        "_lost_callback",
+        "_keeper",
         "_secure",
         "_server_side",
     )
@@ -62,7 +63,7 @@ class HandshakingTransport(StreamTransport):
         self._handshake: Handshake | None = None
         self._handshaken: Callable[[OSError | None], None] | None = None
         self._keep = keep
-        self._lost_callback: Callable[[asyncio.Transport], None] | None = None
+        self._keeper: Keeper | None = None
         self._info: TLSInfo | None = None
         super().__init__(
             loop,
@@ -75,17 +76,26 @@ class HandshakingTransport(StreamTransport):
         )
         self._recv = sock.read
 
-    def when_lost(self, call: Callable[[asyncio.Transport], None]) -> None:
+    def kept_by(self, keeper: Keeper) -> None:
         """Have the server that knows the transport told of its end, after the protocol."""
-        self._lost_callback = call
+        self._keeper = keeper
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """The server that knows the transport."""
+        return self._keeper
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         super()._call_connection_lost(exc)
-        if self._lost_callback is not None:
-            self._lost_callback(self)
+        if self._keeper is not None:
+            self._keeper.transport_ended(self)
 
     def take_over(self, plain: StreamTransport) -> None:
-        """Go on counting where the transport that had the descriptor before has left off."""
+        """Take the place of the transport that had the descriptor before, and go on counting where it has left off."""
+        if plain.keeper is not None:
+            plain.keeper.transport_replaced(plain, self)
+            self._keeper = plain.keeper
+        self.proxy = plain.proxy
         self._bytes_read = plain.bytes_read
         self._bytes_written = plain.bytes_written
 

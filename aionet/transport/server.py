@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aionet.system.types import SockAddr
     from aionet.transport.securing import TLSArguments
+    from aionet.transport.stream import Keeper
     from aionet.transport.tls import TLSTransport
 
 __all__ = ["TransportServer", "listening_sockets"]
@@ -48,7 +49,7 @@ async def listening_sockets(
 class _ServedTransport(StreamTransport):
     """A transport that says when it has ended."""
 
-    __slots__ = ("_ended",)
+    __slots__ = ("_keeper",)
 
     def __init__(
         self,
@@ -57,14 +58,19 @@ class _ServedTransport(StreamTransport):
         peer: SockAddr,
         protocol: asyncio.BaseProtocol,
         context: Context,
-        ended: Callable[[asyncio.Transport], None],
+        keeper: Keeper,
     ) -> None:
-        self._ended = ended
+        self._keeper = keeper
         super().__init__(loop, sock, protocol, peer=peer, context=context)
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         super()._call_connection_lost(exc)
-        self._ended(self)
+        self._keeper.transport_ended(self)
+
+    @property
+    def keeper(self) -> Keeper:
+        """The server."""
+        return self._keeper
 
 
 class TransportServer(asyncio.AbstractServer):
@@ -128,7 +134,7 @@ class TransportServer(asyncio.AbstractServer):
             return
         try:
             protocol = context.run(self._protocol_factory)
-            transport = _ServedTransport(self._loop, sock, peer, protocol, context, self._transport_ended)
+            transport = _ServedTransport(self._loop, sock, peer, protocol, context, self)
         except Exception as exc:  # noqa: BLE001 - a factory's mistake ends its connection, not the server
             sock.close()
             self._loop.call_exception_handler({"message": "the protocol factory raised", "exception": exc})
@@ -161,12 +167,18 @@ class TransportServer(asyncio.AbstractServer):
         except TLSError as exc:
             failed(exc)
             return
-        transport.when_lost(self._transport_ended)
+        transport.kept_by(self)
         self._handshakes.add(transport)
         self._transports.add(transport)
         transport.handshake(self._tls.handshake_timeout, done)
 
-    def _transport_ended(self, transport: asyncio.Transport) -> None:
+    def transport_replaced(self, former: asyncio.Transport, latter: asyncio.Transport) -> None:
+        """A connection goes on through TLS."""
+        self._transports.discard(former)
+        self._transports.add(latter)
+
+    def transport_ended(self, transport: asyncio.Transport) -> None:
+        """A connection is over."""
         self._transports.discard(transport)
         self._check_ended()
 

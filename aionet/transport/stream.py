@@ -8,7 +8,7 @@ what comes, until the peer has ended too; at most ``close_timeout``, then it abo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aionet.transport.writing import WritingTransport
 from aionet.wire.lifecycle import CLOSING_STATES, Event, State, advance
@@ -22,9 +22,19 @@ if TYPE_CHECKING:
     from aionet.system.types import SockAddr
     from aionet.tls import TLSInfo
 
-__all__ = ["StreamTransport"]
+__all__ = ["Keeper", "StreamTransport"]
 
 _CLOSE_TIMEOUT: Final = 5.0  # seconds
+
+
+class Keeper(Protocol):
+    """Who has to know of a transport: a server."""
+
+    def transport_ended(self, transport: asyncio.Transport) -> None:
+        """The connection is over."""
+
+    def transport_replaced(self, former: asyncio.Transport, latter: asyncio.Transport) -> None:
+        """The connection goes on in another transport."""
 
 
 class StreamTransport(WritingTransport):
@@ -56,6 +66,11 @@ class StreamTransport(WritingTransport):
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop whose callbacks it is driven by."""
         return self._loop
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """Who has to know of it."""
+        return None
 
     @property
     def context(self) -> Context | None:

@@ -142,11 +142,6 @@ class TLSConfig:
     # The contexts that were made of this object: aionet/system/tls_context.py keeps them here.
     _made: dict[str, Any] = attrs.field(factory=dict, init=False, repr=False, eq=False, hash=False)
 
-    @property
-    def made(self) -> dict[str, Any]:
-        """What aionet has made of it."""
-        return self._made
-
     def __attrs_post_init__(self) -> None:
         if self.key is not None and self.certificate is None:
             raise _refuse(self, "certificate", "None", "the certificate that the key belongs to")

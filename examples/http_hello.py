@@ -4,7 +4,9 @@
     python examples/http_hello.py --port 8000
     curl -i http://127.0.0.1:8000/
 
-With ``--tls-cert`` and ``--tls-key``, two files in PEM, it is https. GET and HEAD say hello, POST counts the bytes of its body.
+With ``--tls-cert`` and ``--tls-key``, two files in PEM, it is https.
+
+GET and HEAD say hello, POST counts the bytes of its body.
 """
 
 import argparse

@@ -80,26 +80,27 @@ class Session:
         match command:
             case b"EHLO" | b"HELO":
                 self._greeted, self._envelope = True, None
-                if command == b"HELO":
-                    return b"250 aionet"
-                extensions = [b"SIZE %d" % MAX_MAIL, b"8BITMIME", b"ENHANCEDSTATUSCODES"]
-                if self._stream.tls is None:
-                    extensions.append(b"STARTTLS")
-                return b"\r\n".join(
-                    [b"250-aionet", *(b"250-" + each for each in extensions[:-1]), b"250 " + extensions[-1]]
-                )
+                reply = self._extensions() if command == b"EHLO" else b"250 aionet"
             case b"MAIL":
-                return self._mail(argument)
+                reply = self._mail(argument)
             case b"RCPT":
-                return self._recipient(argument)
+                reply = self._recipient(argument)
             case b"RSET":
                 self._envelope = None
-                return b"250 2.0.0 OK"
+                reply = b"250 2.0.0 OK"
             case b"NOOP":
-                return b"250 2.0.0 OK"
+                reply = b"250 2.0.0 OK"
             case b"VRFY":
-                return b"252 2.5.0 Send some mail, and see"
-        return b"502 5.5.1 No such command"
+                reply = b"252 2.5.0 Send some mail, and see"
+            case _:
+                reply = b"502 5.5.1 No such command"
+        return reply
+
+    def _extensions(self) -> bytes:
+        offered = [b"aionet", b"SIZE %d" % MAX_MAIL, b"8BITMIME", b"ENHANCEDSTATUSCODES"]
+        if self._stream.tls is None:
+            offered.append(b"STARTTLS")
+        return b"\r\n".join([*(b"250-" + each for each in offered[:-1]), b"250 " + offered[-1]])
 
     def _mail(self, argument: bytes) -> bytes:
         if not self._greeted or self._envelope is not None:

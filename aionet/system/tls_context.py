@@ -81,7 +81,7 @@ def client_tls(tls: TLSLike) -> ClientTLS:
     """
     if isinstance(tls, ssl.SSLContext):
         return ClientTLS(tls, resume=False)
-    made = (config := _config_of(tls)).made
+    made = _made_of(config := _config_of(tls))
     if "client" not in made:
         made["client"] = ClientTLS(_client_context(config), resume=config.session_tickets)
     return cast("ClientTLS", made["client"])
@@ -96,7 +96,7 @@ def server_tls(tls: TLSLike) -> ServerTLS:
     """
     if isinstance(tls, ssl.SSLContext):
         return ServerTLS(tls)
-    made = (config := _config_of(tls)).made
+    made = _made_of(config := _config_of(tls))
     if "server" not in made:
         made["server"] = ServerTLS(_server_context(config))
     return cast("ServerTLS", made["server"])
@@ -111,13 +111,17 @@ def reload_certificates(tls: TLSConfig) -> None:
         OptionError: a file cannot be used.
 
     """
-    made = tls.made
+    made = _made_of(tls)
     server = _server_context(tls) if "server" in made else None
     client = _client_context(tls) if "client" in made else None
     if server is not None:
         made["server"].context = server
     if client is not None:
         made["client"] = ClientTLS(client, resume=tls.session_tickets)
+
+
+def _made_of(config: TLSConfig) -> dict[str, Any]:
+    return config._made  # noqa: SLF001 - what is made of it lives as long as it does, and is nobody else's  # pyright: ignore[reportPrivateUsage]
 
 
 def _config_of(tls: Any) -> TLSConfig:  # noqa: ANN401 - what it is, is for this to find out

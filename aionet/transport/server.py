@@ -73,6 +73,24 @@ class _ServedTransport(StreamTransport):
         return self._keeper
 
 
+class _Transports(set[asyncio.Transport]):
+    """The transports of a server, who keep themselves up to date."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        super().__init__()
+        self._ended = ended
+
+    def transport_ended(self, transport: asyncio.Transport) -> None:
+        """As Keeper.transport_ended."""
+        self.discard(transport)
+        self._ended()
+
+    def transport_replaced(self, former: asyncio.Transport, latter: asyncio.Transport) -> None:
+        """As Keeper.transport_replaced."""
+        self.discard(former)
+        self.add(latter)
+
+
 class TransportServer(asyncio.AbstractServer):
     """Makes a transport and a protocol for each connection.
 
@@ -94,7 +112,7 @@ class TransportServer(asyncio.AbstractServer):
         self._tls = tls
         self._handshakes: set[TLSTransport] = set()
         self._acceptors: list[Acceptor] = []
-        self._transports: set[asyncio.Transport] = set()
+        self._transports = _Transports(self._check_ended)
         self._closed = False
         self._ended = asyncio.Event()
         self._forever: asyncio.Future[None] | None = None
@@ -134,7 +152,7 @@ class TransportServer(asyncio.AbstractServer):
             return
         try:
             protocol = context.run(self._protocol_factory)
-            transport = _ServedTransport(self._loop, sock, peer, protocol, context, self)
+            transport = _ServedTransport(self._loop, sock, peer, protocol, context, self._transports)
         except Exception as exc:  # noqa: BLE001 - a factory's mistake ends its connection, not the server
             sock.close()
             self._loop.call_exception_handler({"message": "the protocol factory raised", "exception": exc})
@@ -167,20 +185,10 @@ class TransportServer(asyncio.AbstractServer):
         except TLSError as exc:
             failed(exc)
             return
-        transport.kept_by(self)
+        transport.kept_by(self._transports)
         self._handshakes.add(transport)
         self._transports.add(transport)
         transport.handshake(self._tls.handshake_timeout, done)
-
-    def transport_replaced(self, former: asyncio.Transport, latter: asyncio.Transport) -> None:
-        """A connection goes on through TLS."""
-        self._transports.discard(former)
-        self._transports.add(latter)
-
-    def transport_ended(self, transport: asyncio.Transport) -> None:
-        """A connection is over."""
-        self._transports.discard(transport)
-        self._check_ended()
 
     def _check_ended(self) -> None:
         if self._closed and not self._transports:

@@ -147,9 +147,8 @@ async def test_a_silent_server_is_given_up() -> None:
 
 
 async def test_a_connect_that_is_cancelled_in_its_handshake_leaves_nothing() -> None:
-    async with aionet.serve("tcp://127.0.0.1:0", silent) as server:
-        async with running(_connect(server)):
-            await until(lambda: server.connections)
+    async with aionet.serve("tcp://127.0.0.1:0", silent) as server, running(_connect(server)):
+        await until(lambda: server.connections)
 
 
 async def _connect(server: aionet.Server) -> None:

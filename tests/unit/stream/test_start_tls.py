@@ -129,7 +129,7 @@ async def test_an_end_during_the_handshake_ends_it(how: str) -> None:
             assert securing.cancelled()
         else:
             assert isinstance(securing.exception(), aionet.TLSError if how == "peer" else aionet.ClosedStreamError)
-        with pytest.raises(OSError, match="start_tls|recv"):
+        with pytest.raises(OSError, match=r"start_tls|recv"):
             await ours.recv()
 
 

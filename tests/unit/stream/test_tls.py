@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import pytest
@@ -75,7 +76,7 @@ async def test_the_endpoints_host_is_the_name_that_is_verified() -> None:
 async def test_a_bad_certificate_is_refused_unless_that_is_asked_for(which: str) -> None:
     # An authority of its own is what signs itself.
     if which == "expired":
-        long_ago = __import__("datetime").datetime(2001, 1, 1)  # noqa: DTZ001 - trustme takes it without a zone
+        long_ago = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
         authority = trustme.CA()
         leaf = authority.issue_cert(NAME, not_before=long_ago, not_after=long_ago.replace(year=2002))
         certificate, ca, complaint = leaf.private_key_and_cert_chain_pem.bytes(), authority.cert_pem.bytes(), "expired"
@@ -89,7 +90,7 @@ async def test_a_bad_certificate_is_refused_unless_that_is_asked_for(which: str)
 
 
 @pytest.mark.parametrize("mode", ["optional", "required"])
-async def test_a_client_certificate_is_asked_for(mode: str) -> None:
+async def test_a_client_certificate_is_asked_for(mode: Literal["optional", "required"]) -> None:
     seen: list[bytes | None] = []
 
     async def look(stream: aionet.Stream) -> None:
@@ -116,9 +117,9 @@ async def test_old_versions_are_refused() -> None:
     async with serving() as (server, endpoint):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.set_ciphers("ALL:@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
             context.minimum_version = ssl.TLSVersion.TLSv1
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
             context.maximum_version = ssl.TLSVersion.TLSv1_1
         with pytest.raises(aionet.TLSHandshakeError, match="version"):
             await aionet.connect(endpoint, tls=context, server_hostname=NAME)
@@ -217,7 +218,7 @@ async def test_a_unix_socket_carries_tls_too(tmp_path: Path) -> None:
     async with aionet.serve(endpoint, echo, tls=SERVER):
         assert (await exchange(endpoint, CLIENT)).version == "TLSv1.3"
         with pytest.raises(aionet.OptionError, match="expected server_hostname"):
-            aionet.connect(endpoint, tls=CLIENT)
+            await aionet.connect(endpoint, tls=CLIENT)
 
 
 # --- certificates -----------------------------------------------------------------------------------------------------
@@ -260,14 +261,14 @@ async def test_a_certificate_that_cannot_be_read_changes_nothing(tmp_path: Path)
         ("yes", "expected a TLSConfig, an ssl.SSLContext or True"),
     ],
 )
-def test_what_a_server_cannot_use_is_refused_at_once(tls: TLSConfig | None, expected: str) -> None:
+async def test_what_a_server_cannot_use_is_refused_at_once(tls: TLSConfig | None, expected: str) -> None:
     with pytest.raises(aionet.OptionError, match=expected):
-        aionet.serve(LOCAL, echo, tls=tls)
+        await aionet.serve(LOCAL, echo, tls=tls)
 
 
-def test_plain_and_tls_endpoints_are_two_servers() -> None:
+async def test_plain_and_tls_endpoints_are_two_servers() -> None:
     with pytest.raises(aionet.OptionError, match="in all of them or in none"):
-        aionet.listen(["tls://127.0.0.1:0", "tcp://127.0.0.1:0"], tls=SERVER)
+        await aionet.listen(["tls://127.0.0.1:0", "tcp://127.0.0.1:0"], tls=SERVER)
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------
@@ -283,7 +284,7 @@ async def test_an_end_without_close_notify_is_an_error_unless_asked_for() -> Non
     async with aionet.serve(LOCAL, cut, tls=SERVER) as server:
         endpoint = f"tls://{server.addresses[0]}"
         async with aionet.connect(endpoint, tls=CLIENT) as stream:
-            with pytest.raises(aionet.TruncatedStreamError, match="recv on .* without close_notify"):
+            with pytest.raises(aionet.TruncatedStreamError, match=r"recv on .* without close_notify"):
                 b"".join([data async for data in stream])
             with pytest.raises(aionet.TruncatedStreamError):
                 await stream.recv()

@@ -1,4 +1,4 @@
-"""create_connection, create_server and start_tls with TLS: an asyncio Protocol hears what it would hear from asyncio."""
+"""create_connection, create_server and start_tls with TLS: a Protocol hears what it would hear from asyncio."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
@@ -15,7 +14,7 @@ import attrs
 from aionet.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["PEM", "Certificate", "TLSConfig", "TLSInfo", "TLSLike"]
 
@@ -78,8 +77,10 @@ def _names(value: Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _pairs(value: Mapping[str, Certificate] | Iterable[tuple[str, Certificate]]) -> tuple[tuple[str, Certificate], ...]:
-    return tuple(value.items() if isinstance(value, Mapping) else value)
+def _pairs(
+    value: Mapping[str, Certificate] | tuple[tuple[str, Certificate], ...],
+) -> tuple[tuple[str, Certificate], ...]:
+    return value if isinstance(value, tuple) else tuple(value.items())
 
 
 def _shown(value: object) -> str:
@@ -140,7 +141,7 @@ class TLSConfig:
     insecure_skip_verification: bool = attrs.field(default=False, validator=_is_flag)
 
     # The contexts that were made of this object: aionet/system/tls_context.py keeps them here.
-    _made: dict[str, Any] = attrs.field(factory=dict, init=False, repr=False, eq=False, hash=False)
+    _made: dict[str, Any] = attrs.field(factory=dict[str, Any], init=False, repr=False, eq=False, hash=False)
 
     def __attrs_post_init__(self) -> None:
         if self.key is not None and self.certificate is None:

@@ -19,7 +19,7 @@ __all__ = ["TLSLayer", "wrap_tls"]
 class TLSLayer:
     """TLS inside the bytes of another TLS connection."""
 
-    __slots__ = ("_engine", "_held", "_lower", "_out", "_taken", "context", "fileno", "met", "ssl")
+    __slots__ = ("_engine", "_held", "_lower", "_out", "_taken", "context", "fileno", "met", "tls")
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class TLSLayer:
         session: ssl.SSLSession | None,
     ) -> None:
         self._engine = TLSEngine(context, server_side=server_side, server_hostname=server_hostname, session=session)
-        self.ssl: Any = self._engine.object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - as in TLSSocket
+        self.tls: Any = self._engine.object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - as in TLSSocket
         self._lower = lower
         self.context = context
         self.fileno = lower.socket.fileno
@@ -172,7 +172,7 @@ class TLSLayer:
 
     def close_notify(self) -> None:
         """As SecureSocket.close_notify."""
-        while waiting := self.ssl.pending():
+        while waiting := self.tls.pending():
             self._held += self.read(waiting)
         self._engine.close_notify()
         self._send_out()

@@ -36,50 +36,59 @@ _DISCARD: Final = 256 * 1024
 
 
 class SecureSocket(Protocol):
-    """What a TLSTransport needs below itself; ``ssl`` is the ssl module's object, for questions."""
+    """What a TLSTransport needs below itself; ``tls`` is the ssl module's object, for questions."""
 
-    ssl: Any
+    tls: Any
     context: ssl.SSLContext
     met: OSError | None
 
     @property
     def read(self) -> Callable[..., Any]:
         """Read a record at most: read(size) or read(size, buffer)."""
+        ...
 
     @property
     def send(self) -> Callable[[Buffer], int]:
         """Write; after SSLWantWriteError write the same again, or more."""
+        ...
 
     @property
     def socket(self) -> socket.socket:
         """The socket at the bottom."""
+        ...
 
     @property
     def object(self) -> ssl.SSLSocket | ssl.SSLObject:
         """The ssl module's object that users know."""
+        ...
 
     @property
     def server_name(self) -> str | None:
         """The name that the client asked for, as far as the context is aionet's."""
+        ...
 
     @property
     def family(self) -> int:
         """The socket's address family."""
+        ...
 
     def do_handshake(self) -> None:
         """Go on with the handshake."""
 
     def recv(self, size: int, /) -> bytes:
         """Read at most ``size`` bytes of plaintext, those first that close_notify had to take out of OpenSSL."""
+        ...
 
     def recv_into(self, buffer: Buffer, /) -> int:
         """Read plaintext into a buffer, those bytes first that close_notify had to take out of OpenSSL.
 
         It takes record after record, as long as they are full. ``met`` is then what came behind them, if not more.
         """
+        ...
 
     def pending(self) -> bool:
         """Whether there may be plaintext that no readiness will announce."""
+        ...
 
     def close_notify(self) -> None:
         """Say that our half ends; reading goes on. SSLWantWriteError: call it again when the socket is writable."""
@@ -92,12 +101,13 @@ class SecureSocket(Protocol):
 
     def recv_raw(self, size: int, /) -> bytes:
         """Receive ciphertext, to throw it away."""
+        ...
 
 
 class TLSSocket:
     """TLS on a connected, non-blocking socket, which it owns from then on."""
 
-    __slots__ = ("_farewell", "_held", "_sock", "context", "family", "fileno", "met", "read", "send", "ssl")
+    __slots__ = ("_farewell", "_held", "_sock", "context", "family", "fileno", "met", "tls")
 
     def __init__(
         self,
@@ -118,17 +128,25 @@ class TLSSocket:
             session=session,
         )
         # The object below SSLSocket: two frames of Python less for each message.
-        self.ssl: Any = self._sock._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
-        if self.ssl is None:  # what had arrived is plain, and must not be read as if it had come through TLS
+        self.tls: Any = getattr(self._sock, "_sslobj")  # noqa: B009 - the type checkers do not know of it
+        if self.tls is None:  # what had arrived is plain, and must not be read as if it had come through TLS
             self._sock.close()
             raise ConnectionResetError(errno.ECONNRESET, "the connection was gone before the handshake")
         self.context = context
-        self.read: Callable[..., Any] = self.ssl.read
-        self.send: Callable[[Buffer], int] = self.ssl.write
         self.fileno = self._sock.fileno
         self._held = b""
         self.met: OSError | None = None
         self._farewell: bytes | None = None
+
+    @property
+    def read(self) -> Callable[..., Any]:
+        """As SecureSocket.read."""
+        return self.tls.read  # type: ignore[no-any-return]
+
+    @property
+    def send(self) -> Callable[[Buffer], int]:
+        """As SecureSocket.send."""
+        return self.tls.write  # type: ignore[no-any-return]
 
     @property
     def socket(self) -> ssl.SSLSocket:
@@ -175,7 +193,7 @@ class TLSSocket:
 
     def do_handshake(self) -> None:
         """As SecureSocket.do_handshake."""
-        self.ssl.do_handshake()
+        self.tls.do_handshake()
 
     def recv(self, size: int, /) -> bytes:
         """As SecureSocket.recv."""
@@ -199,12 +217,12 @@ class TLSSocket:
 
     def pending(self) -> bool:
         """As SecureSocket.pending."""
-        return bool(self._held) or self.met is not None or self.ssl.pending() > 0
+        return bool(self._held) or self.met is not None or self.tls.pending() > 0
 
     def close_notify(self) -> None:
         """As SecureSocket.close_notify."""
         if self._farewell is None:
-            while waiting := self.ssl.pending():
+            while waiting := self.tls.pending():
                 self._held += self.read(waiting)
             self._farewell = self._make_farewell()
         while self._farewell:
@@ -225,7 +243,7 @@ class TLSSocket:
                 os.dup2(theirs.fileno(), fd, inheritable=False)
                 try:
                     with suppress(ssl.SSLError):  # it wants to read the peer's end, which comes when it comes
-                        self.ssl.shutdown()
+                        self.tls.shutdown()
                 finally:
                     os.dup2(ours, fd, inheritable=False)
                 with suppress(BlockingIOError):
@@ -240,7 +258,7 @@ class TLSSocket:
             self.close_notify()
             return
         try:
-            self.ssl.shutdown()
+            self.tls.shutdown()
         except ssl.SSLWantWriteError:
             raise
         except ssl.SSLError:  # it is sent, and what the peer says to it does not matter

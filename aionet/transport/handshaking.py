@@ -162,7 +162,7 @@ class HandshakingTransport(StreamTransport):
             self._loop.call_soon(done, error, context=self._context)
         elif self._keep is not None:
             with suppress(ValueError):  # what the ssl module says of a session that never came to be
-                session = self._secure.ssl.session
+                session = self._secure.tls.session
                 if session is not None and session.has_ticket:
                     self._keep(session)
         super()._release()
@@ -175,7 +175,7 @@ class HandshakingTransport(StreamTransport):
     def tls(self) -> TLSInfo:
         """What the two ends have agreed on."""
         if self._info is None:
-            tls = self._secure.ssl
+            tls = self._secure.tls
             name, _, _ = tls.cipher() or ("", "", 0)
             self._info = TLSInfo(
                 version=tls.version() or "",
@@ -197,11 +197,11 @@ class HandshakingTransport(StreamTransport):
             case "sslcontext":
                 return self._secure.context
             case "peercert":
-                found = self._secure.ssl.getpeercert(False)
+                found = self._secure.tls.getpeercert(False)
             case "cipher":
-                found = self._secure.ssl.cipher()
+                found = self._secure.tls.cipher()
             case "compression":
-                found = self._secure.ssl.compression()
+                found = self._secure.tls.compression()
             case _:
                 return super().get_extra_info(name, default)
         return default if found is None else found

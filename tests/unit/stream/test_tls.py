@@ -30,6 +30,12 @@ async def echo(stream: aionet.Stream) -> None:
         await stream.send(data)
 
 
+async def open_plain(address: aionet.Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect with asyncio, and without TLS."""
+    assert isinstance(address, aionet.InetAddress)
+    return await asyncio.open_connection(address.host, address.port)
+
+
 @asynccontextmanager
 async def serving(
     tls: TLSConfig | ssl.SSLContext = SERVER, timeouts: aionet.Timeouts | None = None
@@ -295,8 +301,8 @@ async def test_an_end_without_close_notify_is_an_error_unless_asked_for() -> Non
 async def test_a_listener_gives_out_those_who_have_shaken_hands() -> None:
     async with aionet.listen(LOCAL, tls=SERVER) as listener, running(listener.accept()) as accepting:
         await turns()
-        silent, silent_writer = await asyncio.open_connection(*listener.addresses[0].sockaddr)
-        plain, plain_writer = await asyncio.open_connection(*listener.addresses[0].sockaddr)
+        silent, silent_writer = await open_plain(listener.addresses[0])
+        plain, plain_writer = await open_plain(listener.addresses[0])
         plain_writer.write(b"GET / HTTP/1.0\r\n\r\n")
         async with aionet.connect(f"tls://{listener.addresses[0]}", tls=CLIENT) as stream:
             accepted = await accepting
@@ -312,7 +318,7 @@ async def test_a_listener_gives_out_those_who_have_shaken_hands() -> None:
 
 async def test_a_drain_lets_handshakes_come_to_their_end() -> None:
     async with serving() as (server, endpoint):
-        _reader, writer = await asyncio.open_connection(*server.addresses[0].sockaddr)
+        _reader, writer = await open_plain(server.addresses[0])
         async with running(exchange(endpoint, CLIENT)) as exchanging:
             await until(lambda: server.statistics().handshaking == 2)
             async with running(server.drain(0.3)):

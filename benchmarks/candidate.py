@@ -15,15 +15,18 @@ LOOPS = ("asyncio", "uvloop")
 # The names a reader knows; a server file that is not here goes by its own.
 TITLES = {
     "aiofastnet_protocol": "Protocol, aiofastnet's transport",
+    "aiofastnet_tls": "TLS, Protocol, aiofastnet's transport",
     "aionet_framed": "aionet framed streams",
     "aionet_protocol": "Protocol, aionet's transport",
     "aionet_socket": "aionet AsyncSocket",
     "aionet_streams": "aionet streams",
+    "aionet_tls": "TLS, aionet streams",
     "c": "C, epoll",
     "protocol": "Protocol, the loop's transport",
     "sock": "loop.sock_recv, sock_sendall",
     "streams": "asyncio streams",
     "streams_64k": "asyncio streams, 64 KiB reads",
+    "streams_tls": "TLS, asyncio streams",
 }
 
 

@@ -19,6 +19,8 @@ __all__ = ["TLSLayer", "wrap_tls"]
 class TLSLayer:
     """TLS inside the bytes of another TLS connection."""
 
+    holds_back = True
+
     __slots__ = ("_engine", "_held", "_lower", "_out", "_taken", "context", "fileno", "met", "tls")
 
     def __init__(
@@ -201,7 +203,21 @@ def wrap_tls(
     if isinstance(sock, socket.socket):
         try:
             return TLSSocket(sock, context, server_side=server_side, server_hostname=server_hostname, session=session)
-        except BaseException:
+        except BaseException as exc:
             sock.close()
+            _close_left_behind(exc)
             raise
     return TLSLayer(sock, context, server_side=server_side, server_hostname=server_hostname, session=session)
+
+
+def _close_left_behind(exc: BaseException) -> None:
+    """Close the SSLSocket that the ssl module was making: it has taken the descriptor, and only the traceback knows it.
+
+    Where a reset comes just before the handshake, the module raises without closing what it has (seen on 3.11 to 3.13).
+    """
+    traceback = exc.__traceback__
+    while traceback is not None:
+        made = traceback.tb_frame.f_locals.get("self")
+        if isinstance(made, ssl.SSLSocket):
+            made.close()
+        traceback = traceback.tb_next

@@ -41,6 +41,7 @@ class SecureSocket(Protocol):
     tls: Any
     context: ssl.SSLContext
     met: OSError | None
+    holds_back: bool  # whether a read of a record's size may leave plaintext that no readiness announces
 
     @property
     def read(self) -> Callable[..., Any]:
@@ -106,6 +107,8 @@ class SecureSocket(Protocol):
 
 class TLSSocket:
     """TLS on a connected, non-blocking socket, which it owns from then on."""
+
+    holds_back = False
 
     __slots__ = ("_farewell", "_held", "_sock", "context", "family", "fileno", "met", "tls")
 

@@ -90,6 +90,8 @@ class TLSTransport(HandshakingTransport):
             close_timeout=close_timeout,
             keep=keep,
         )
+        if sock.holds_back:
+            self._recv = self._recv_held
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -103,6 +105,13 @@ class TLSTransport(HandshakingTransport):
             self._on_end()
         else:
             super()._read_failed(_error_of(exc))
+
+    def _recv_held(self, size: int, _flags: int = 0, /) -> bytes:
+        """Be ``_recv`` where what it leaves behind has to be asked for."""
+        data = self._secure.recv(size)
+        if self._secure.pending():
+            self._read_on_soon()
+        return data
 
     def _read_bulk(self) -> bytes:
         buffer = _bulk_buffer()
@@ -263,7 +272,7 @@ class TLSTransport(HandshakingTransport):
                 self._secure.goodbye()
             else:
                 self._secure.close_notify()
-                self._recv = cast("socket.socket", self._secure).recv  # where it puts what it took out of OpenSSL
+                self._recv = self._recv_held  # it may have taken something out of OpenSSL
                 self._check_pending()
         except _WANTS:
             self._watch_writable()

@@ -7,7 +7,6 @@ of the contract is then proved on it too.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import tempfile
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
@@ -75,6 +74,9 @@ def without_deadlines(timeouts: Timeouts) -> Timeouts:
 class _OverListener(PairFactory):
     """One end connects to a listener, the other is accepted by it."""
 
+    client: ClassVar[TLSConfig | None] = None
+    server: ClassVar[TLSConfig | None] = None
+
     @abstractmethod
     def _endpoint(self, folder: Path) -> str: ...
 
@@ -88,15 +90,21 @@ class _OverListener(PairFactory):
         with tempfile.TemporaryDirectory() as folder:
             endpoint = self._endpoint(Path(folder))
             without = without_deadlines(timeouts or Timeouts())
-            async with aionet.listen(endpoint, options=options, timeouts=without, limits=limits) as listener:
-                address = listener.addresses[0]
-                ours = await aionet.connect(address, options=options, timeouts=timeouts, limits=limits)
-                theirs = await listener.accept()
-        await self._prepare(ours, theirs)
+            async with aionet.listen(
+                endpoint, tls=self.server, options=options, timeouts=without, limits=limits
+            ) as listener:
+                accepting = asyncio.create_task(listener.accept())  # TLS needs both ends
+                name = None if self.client is None else NAME
+                ours = await aionet.connect(
+                    listener.addresses[0],
+                    tls=self.client,
+                    server_hostname=name,
+                    options=options,
+                    timeouts=timeouts,
+                    limits=limits,
+                )
+                theirs = await accepting
         return ours, theirs
-
-    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
-        """Do what has to be done before the pair is one of its kind."""
 
 
 class TCPv4(_OverListener):
@@ -131,18 +139,8 @@ class TLS(TCPv4):
     """TLS over TCP: OpenSSL reads and writes the descriptor."""
 
     name = "tls"
-
-    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
-        await secure(ours, theirs)
-
-
-class TLS12(TLS):
-    """The same as TLS 1.2, which ends and alerts in other ways than 1.3."""
-
-    name = "tls12"
-
-    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
-        await secure(ours, theirs, attrs.evolve(CLIENT, maximum_version=ssl.TLSVersion.TLSv1_2))
+    client = CLIENT
+    server = SERVER
 
 
 class TLSInTLS(TLS):
@@ -151,9 +149,20 @@ class TLSInTLS(TLS):
     name = "tls-in-tls"
     in_memory = True
 
-    async def _prepare(self, ours: Stream, theirs: Stream) -> None:
+    async def open(
+        self,
+        *,
+        options: SocketOptions | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+    ) -> tuple[Stream, Stream]:
+        without = without_deadlines(timeouts or Timeouts())
+        ours, theirs = await super().open(options=options, timeouts=without, limits=limits)
+        # They begin with the TLS inside, or one of them could pass before the pair is ready.
+        ours._timeouts = timeouts or Timeouts()
+        ours._message_timeout = ours._timeouts.message
         await secure(ours, theirs)
-        await secure(ours, theirs)
+        return ours, theirs
 
 
 async def secure(ours: Stream, theirs: Stream, config: TLSConfig = CLIENT) -> None:
@@ -163,4 +172,4 @@ async def secure(ours: Stream, theirs: Stream, config: TLSConfig = CLIENT) -> No
         group.create_task(ours.start_tls(config, server_hostname=NAME))
 
 
-FACTORIES = (TCPv4(), TCPv6(), Unix(), TLS(), TLS12(), TLSInTLS())
+FACTORIES = (TCPv4(), TCPv6(), Unix(), TLS(), TLSInTLS())

@@ -298,6 +298,26 @@ async def test_an_end_without_close_notify_is_an_error_unless_asked_for() -> Non
             assert b"".join([data async for data in stream]) == b"half a mess"
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_one_half_ends_while_the_other_is_in_full_flow(version: ssl.TLSVersion) -> None:
+    much = bytes(range(256)) * 8000
+
+    async def answer(stream: aionet.Stream) -> None:
+        async with running(stream.send(much)) as sending:
+            assert b"".join([data async for data in stream]) == b"question"
+            await sending
+            await stream.send(b"the end")
+
+    client = attrs.evolve(CLIENT, maximum_version=version)
+    async with aionet.serve(LOCAL, answer, tls=SERVER) as server:
+        for _ in range(10):
+            async with aionet.connect(f"tls://{server.addresses[0]}", tls=client) as stream:
+                await stream.send(b"question")
+                assert await stream.recv_into(bytearray(10)) == 10  # a piece of a record: the rest is inside OpenSSL
+                await stream.send_eof()
+                assert len(b"".join([data async for data in stream])) == len(much) + len(b"the end") - 10
+
+
 async def test_a_listener_gives_out_those_who_have_shaken_hands() -> None:
     async with aionet.listen(LOCAL, tls=SERVER) as listener, running(listener.accept()) as accepting:
         await turns()

@@ -34,6 +34,11 @@ from aionet.errors import (
     StreamBrokenPipeError,
     StreamResetError,
     StreamTimeoutError,
+    TLSCertificateError,
+    TLSError,
+    TLSHandshakeError,
+    TLSHandshakeTimeoutError,
+    TruncatedStreamError,
 )
 from aionet.options import ECN, DatagramOptions, Limits, SessionOptions, SocketOptions, Timeouts
 from aionet.server.datagrams import DatagramServer, DatagramServerStatistics, serve_datagram
@@ -51,13 +56,17 @@ from aionet.system.opening import Opening
 from aionet.system.resolver import Resolver, resolve, reverse
 from aionet.system.sockets import AsyncSocket
 from aionet.system.sockopts import RefusedOption
+from aionet.system.tls_context import reload_certificates
+from aionet.tls import Certificate, TLSConfig, TLSInfo
 from aionet.transport.create import create_connection, create_server
 from aionet.transport.create_datagram import create_datagram_endpoint
 from aionet.transport.datagram import DatagramTransport
 from aionet.transport.protocol import BufferedProtocol, DatagramProtocol, Protocol
 from aionet.transport.received import Datagram, DatagramBatch
+from aionet.transport.securing import start_tls
 from aionet.transport.server import TransportServer
 from aionet.transport.stream import StreamTransport
+from aionet.transport.tls import TLSTransport
 from aionet.wire.buffer import ReceiveBuffer
 from aionet.wire.chunked import Chunked
 from aionet.wire.cobs import COBS
@@ -86,6 +95,7 @@ __all__ = [
     "BrokenStreamError",
     "BufferedProtocol",
     "BusyError",
+    "Certificate",
     "Chunked",
     "ClosedError",
     "ClosedStreamError",
@@ -155,8 +165,16 @@ __all__ = [
     "StreamStatistics",
     "StreamTimeoutError",
     "StreamTransport",
+    "TLSCertificateError",
+    "TLSConfig",
+    "TLSError",
+    "TLSHandshakeError",
+    "TLSHandshakeTimeoutError",
+    "TLSInfo",
+    "TLSTransport",
     "Timeouts",
     "TransportServer",
+    "TruncatedStreamError",
     "UnixAddress",
     "VarintPrefixed",
     "available_loops",
@@ -173,10 +191,12 @@ __all__ = [
     "loop_factory",
     "parse_proxy_header",
     "proxy_header_for",
+    "reload_certificates",
     "resolve",
     "reverse",
     "run",
     "serve",
     "serve_datagram",
     "split_proxied_datagram",
+    "start_tls",
 ]

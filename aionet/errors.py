@@ -25,7 +25,12 @@ Whose fault it is shows in the class; the standard type that users already catch
     │   ├── IncompleteReadError  asyncio.IncompleteReadError (EOFError)
     │   ├── FrameError
     │   │   └── MessageError
-    │   └── ProxyProtocolError   ValueError
+    │   ├── ProxyProtocolError   ValueError
+    │   └── TLSError             ConnectionError         what the peer says is not TLS as agreed
+    │       ├── TLSHandshakeError
+    │       │   ├── TLSCertificateError
+    │       │   └── TLSHandshakeTimeoutError  TimeoutError
+    │       └── TruncatedStreamError
     ├── AddressError             ValueError              an address or endpoint that cannot be
     ├── OptionError              ValueError              an option out of range
     └── MissingExtraError        ImportError             a library that an extra installs
@@ -73,6 +78,11 @@ __all__ = [
     "StreamBrokenPipeError",
     "StreamResetError",
     "StreamTimeoutError",
+    "TLSCertificateError",
+    "TLSError",
+    "TLSHandshakeError",
+    "TLSHandshakeTimeoutError",
+    "TruncatedStreamError",
 ]
 
 
@@ -239,6 +249,26 @@ class MessageError(FrameError):
 
 class ProxyProtocolError(ProtocolError, ValueError):
     """What should be a PROXY protocol header is none, or a bad one."""
+
+
+class TLSError(ProtocolError, ConnectionError):
+    """TLS failed, and with it the connection. ``__cause__`` is the ssl module's error, ``errno`` is EPROTO."""
+
+
+class TLSHandshakeError(TLSError):
+    """The handshake failed: no secure connection came about, and nothing was sent on it."""
+
+
+class TLSCertificateError(TLSHandshakeError):
+    """The peer's certificate is not to be trusted: its issuer, its name or its dates are wrong."""
+
+
+class TLSHandshakeTimeoutError(TLSHandshakeError, TimeoutError):
+    """The handshake took longer than it may."""
+
+
+class TruncatedStreamError(TLSError):
+    """The connection ended without the peer's close_notify: somebody may have cut off what came last."""
 
 
 class AddressError(AionetError, ValueError):

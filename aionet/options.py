@@ -259,6 +259,7 @@ class Timeouts:
     |---|---|---|
     | ``connect`` | 30 | resolving and connecting, over all addresses together |
     | ``happy_eyeballs_delay`` | 0.25 | head start of each address, at least 0.01; None: the next waits for a failure |
+    | ``tls_handshake`` | 10 | the TLS handshake, from the connection or from start_tls on |
     | ``close`` | 5 | the graceful part of closing, then the stream is aborted; 0: no such part |
     | ``first_bytes`` | None | from the connection to the first byte that arrives |
     | ``idle`` | None | no byte in either direction |
@@ -277,6 +278,7 @@ class Timeouts:
     happy_eyeballs_delay: float | None = attrs.field(
         default=0.25, validator=_optional(_seconds(_MIN_HAPPY_EYEBALLS_DELAY))
     )
+    tls_handshake: float | None = attrs.field(default=10.0, validator=_optional(_positive_seconds))
     close: float | None = attrs.field(default=5.0, validator=_optional(_seconds(0)))
     first_bytes: float | None = attrs.field(default=None, validator=_optional(_positive_seconds))
     idle: float | None = attrs.field(default=None, validator=_optional(_positive_seconds))

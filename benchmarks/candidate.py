@@ -16,10 +16,12 @@ LIBRARIES = frozenset({"aiofastnet", "aionet", "asyncudp", "uvloop"})  # a serve
 # The names a reader knows; a server file that is not here goes by its own.
 TITLES = {
     "aiofastnet_protocol": "Protocol, aiofastnet's transport",
+    "aiofastnet_tls": "TLS, Protocol, aiofastnet's transport",
     "aionet_framed": "aionet framed streams",
     "aionet_protocol": "Protocol, aionet's transport",
     "aionet_socket": "aionet AsyncSocket",
     "aionet_streams": "aionet streams",
+    "aionet_tls": "TLS, aionet streams",
     "c": "C, epoll",
     "protocol": "Protocol, the loop's transport",
     "sock": "loop.sock_recv, sock_sendall",
@@ -32,6 +34,7 @@ TITLES = {
     "udp_asyncudp": "asyncudp",
     "udp_c": "C, epoll",
     "udp_protocol": "DatagramProtocol, the loop's transport",
+    "streams_tls": "TLS, asyncio streams",
 }
 
 

@@ -4,6 +4,8 @@
     python examples/http_hello.py --port 8000
     curl -i http://127.0.0.1:8000/
 
+With ``--tls-cert`` and ``--tls-key``, two files in PEM, it is https.
+
 GET and HEAD say hello, POST counts the bytes of its body.
 """
 
@@ -91,10 +93,12 @@ class Connection:
         await self._stream.send(b"".join(self._http.send(event) or b"" for event in events))
 
 
-async def main(host: str, port: int) -> None:
+async def main(host: str, port: int, tls: aionet.TLSConfig | None) -> None:
     """Serve until a signal, and then for as long as a silent client may take."""
     timeouts = aionet.Timeouts(idle=IDLE_TIMEOUT, drain=REQUEST_TIMEOUT)
-    async with aionet.serve((host, port), lambda stream: Connection(stream).serve(), timeouts=timeouts) as server:
+    async with aionet.serve(
+        (host, port), lambda stream: Connection(stream).serve(), tls=tls, timeouts=timeouts
+    ) as server:
         print("listening on", *server.addresses, flush=True)
         await server.serve_forever()
 
@@ -104,5 +108,8 @@ if __name__ == "__main__":
     parser.add_argument("--host", default="127.0.0.1", help="address or name to listen on (default: %(default)s)")
     parser.add_argument("--port", default=8000, type=int, help="0 for a free one (default: %(default)s)")
     parser.add_argument("--loop", default="auto", choices=("auto", "asyncio", "uvloop"))
+    parser.add_argument("--tls-cert", metavar="PEM", help="serve https with this certificate")
+    parser.add_argument("--tls-key", metavar="PEM", help="its key, unless that is in the same file")
     args = parser.parse_args()
-    aionet.run(main(args.host, args.port), loop=args.loop)
+    config = aionet.TLSConfig(certificate=args.tls_cert, key=args.tls_key, alpn=["http/1.1"]) if args.tls_cert else None
+    aionet.run(main(args.host, args.port, config), loop=args.loop)

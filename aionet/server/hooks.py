@@ -33,7 +33,8 @@ class ServerStatistics:
     ``active`` of them are open now; the handlers of ``handler_errors`` raised; ``aborted`` were cut off by a drain or a
     close. ``accept_rests`` counts how often the system was out of descriptors or memory and accepting rested. With the
     PROXY protocol, ``refused_proxies`` came from no trusted network, and the headers of ``refused_headers`` were bad,
-    late or cut off: neither is in ``accepted``, and no hook heard of them.
+    late or cut off. With TLS, ``handshaking`` have not yet shaken hands and ``handshake_failures`` never did. None of
+    these is in ``accepted``, and no hook heard of them.
     """
 
     accepted: int
@@ -44,3 +45,5 @@ class ServerStatistics:
     max_connections: int
     refused_proxies: int = 0
     refused_headers: int = 0
+    handshaking: int = 0
+    handshake_failures: int = 0

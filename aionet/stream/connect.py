@@ -6,15 +6,19 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING
 
+import attrs
+
 from aionet.address import Endpoint
-from aionet.errors import ConnectError
+from aionet.errors import ConnectError, OptionError, TLSError
 from aionet.options import Limits, SocketOptions, Timeouts
 from aionet.stream.protocol import StreamProtocol
+from aionet.stream.secure import secure_client
 from aionet.stream.stream import Stream
 from aionet.stream.watch import watch
 from aionet.system.connect import connect_to, writable
 from aionet.system.opening import Opening
 from aionet.system.resolver import resolve
+from aionet.system.tls_context import client_tls
 from aionet.transport.stream import StreamTransport
 from aionet.wire.proxy_protocol import build_proxy_header
 
@@ -22,29 +26,36 @@ if TYPE_CHECKING:
     import socket
 
     from aionet.address import EndpointLike
+    from aionet.system.connect import ConnectedSocket
     from aionet.system.resolver import Resolver
     from aionet.system.sockopts import RefusedOption
+    from aionet.system.tls_context import ClientTLS
     from aionet.system.types import SockAddr
+    from aionet.tls import TLSLike
     from aionet.wire.proxy_header import ProxyHeader
 
-__all__ = ["connect", "open_stream"]
+__all__ = ["connect", "open_stream", "stream_of"]
 
 
 def connect(
     endpoint: EndpointLike,
     *,
     local: EndpointLike | None = None,
+    tls: TLSLike | None = None,
+    server_hostname: str | None = None,
     options: SocketOptions | None = None,
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
     proxy_header: ProxyHeader | None = None,
     resolver: Resolver = resolve,
 ) -> Opening[Stream]:
-    """Connect to ``"tcp://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``.
+    """Connect to ``"tcp://host:port"``, ``"tls://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``.
 
     Either ``stream = await connect(...)`` or ``async with connect(...) as stream``, which closes it. The addresses of a
-    name are tried as RFC 8305 says, 250 ms apart; ``local`` is the address to connect from. Timeouts: 30 s in all.
-    ``proxy_header`` is sent before anything else, for a peer that takes the PROXY protocol.
+    name are tried as RFC 8305 says, 250 ms apart; ``local`` is the address to connect from. ``tls`` is a TLSConfig, an
+    ssl.SSLContext, or True for the defaults, which ``tls://`` has by itself: the certificate must be from whom the
+    system trusts, and for the host of the endpoint, or for ``server_hostname``. Timeouts: 30 s in all, and 10 s for the
+    TLS handshake. ``proxy_header`` is sent before anything else, for a peer that takes the PROXY protocol.
     Cancelled: every socket that was opened on the way is closed.
 
     Raises:
@@ -52,6 +63,9 @@ def connect(
         ConnectTimeoutError: none answered in time.
         ResolveError: the host has no address.
         AddressError: the endpoint cannot be understood, or not connected to.
+        TLSCertificateError: the server's certificate is not to be trusted.
+        TLSHandshakeError: the TLS handshake failed; TLSHandshakeTimeoutError where it took too long.
+        OptionError: ``tls`` cannot be used.
         ValueError: the header cannot be built, as build_proxy_header says.
 
     """
@@ -59,19 +73,41 @@ def connect(
     mine = None if local is None else Endpoint.parse(local)
     first = b"" if proxy_header is None else build_proxy_header(proxy_header)
     chosen = options or SocketOptions(), timeouts or Timeouts(), limits or Limits()
-    return Opening(lambda: _connect(parsed, mine, *chosen, first, resolver))
+    secure = _client_tls(parsed, tls, server_hostname)
+    return Opening(lambda: _connect(parsed, mine, secure, *chosen, first, resolver))
+
+
+def _client_tls(
+    endpoint: Endpoint, tls: TLSLike | None, server_hostname: str | None
+) -> tuple[ClientTLS, str | None] | None:
+    """Return what TLS needs and the name that the certificate has to be for, or None for a plain connection."""
+    if endpoint.scheme == "tls":
+        tls = True if tls is None else tls
+    elif not tls:
+        if server_hostname is not None:
+            message = f"connect to {endpoint}: server_hostname={server_hostname!r}: expected only with tls"
+            raise OptionError(message)
+        return None
+    client = client_tls(tls)
+    name = server_hostname or (None if endpoint.host is None else endpoint.host.partition("%")[0])
+    if client.context.check_hostname and not name:
+        message = f"connect to {endpoint} with tls: expected server_hostname, the name in the certificate"
+        raise OptionError(message)
+    return client, name
 
 
 async def _connect(
     endpoint: Endpoint,
     local: Endpoint | None,
+    tls: tuple[ClientTLS, str | None] | None,
     options: SocketOptions,
     timeouts: Timeouts,
     limits: Limits,
     first: bytes,
     resolver: Resolver,
 ) -> Stream:
-    connected = await connect_to(endpoint, local=local, options=options, timeouts=timeouts, resolver=resolver)
+    plain = attrs.evolve(endpoint, scheme="tcp") if endpoint.scheme == "tls" else endpoint
+    connected = await connect_to(plain, local=local, options=options, timeouts=timeouts, resolver=resolver)
     try:
         peer = connected.sock.getpeername()  # now: after a reset the system no longer says, and errors have to
     except OSError:
@@ -79,11 +115,39 @@ async def _connect(
     if first:
         await _send_first(endpoint, connected.sock, first, timeouts)
     try:
+        if tls is not None:
+            return await _connect_secure(connected, peer, *tls, endpoint, timeouts, limits)
         return open_stream(
             asyncio.get_running_loop(), connected.sock, peer, timeouts, limits, refused=connected.refused
         )
+    except TLSError as exc:
+        raise type(exc)(exc.errno or errno.EPROTO, f"connect to {endpoint}: {exc}") from exc.__cause__
     except OSError as exc:
         raise ConnectError(exc.errno or errno.EMFILE, f"connect to {endpoint}: {exc.strerror}") from exc
+
+
+async def _connect_secure(
+    connected: ConnectedSocket,
+    peer: SockAddr | None,
+    tls: ClientTLS,
+    name: str | None,
+    endpoint: Endpoint,
+    timeouts: Timeouts,
+    limits: Limits,
+) -> Stream:
+    """Make a stream of a connected socket, through TLS. Cancelled: the socket is closed.
+
+    Raises:
+        TLSHandshakeError: the handshake failed.
+
+    """
+    loop = asyncio.get_running_loop()
+    protocol = StreamProtocol(loop, limits.receive_buffer)
+    transport = secure_client(loop, connected.sock, protocol, tls, name, peer, timeouts, limits, (endpoint, name))
+    protocol.transport = transport
+    await transport.shaken(timeouts.tls_handshake)
+    transport.resume_reading()
+    return stream_of(loop, transport, protocol, timeouts, refused=connected.refused)
 
 
 async def _send_first(endpoint: Endpoint, sock: socket.socket, header: bytes, timeouts: Timeouts) -> None:
@@ -129,5 +193,17 @@ def open_stream(
     except OSError:
         transport.abort()
         raise
+    return stream_of(loop, transport, protocol, timeouts, draining, refused)
+
+
+def stream_of(
+    loop: asyncio.AbstractEventLoop,
+    transport: StreamTransport,
+    protocol: StreamProtocol,
+    timeouts: Timeouts,
+    draining: asyncio.Event | None = None,
+    refused: tuple[RefusedOption, ...] = (),
+) -> Stream:
+    """Make the stream of a transport that is ready, and have its deadlines watched."""
     watch(loop, transport, protocol, timeouts)
-    return Stream(transport, protocol, draining=draining, message_timeout=timeouts.message, refused=refused)
+    return Stream(transport, protocol, draining=draining, timeouts=timeouts, refused=refused)

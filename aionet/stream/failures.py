@@ -13,6 +13,7 @@ from aionet.errors import (
     StreamBrokenPipeError,
     StreamResetError,
     StreamTimeoutError,
+    TLSError,
 )
 from aionet.wire.lifecycle import State
 
@@ -42,10 +43,14 @@ def _arrow(operation: str) -> str:
     return "<-" if operation.startswith(("recv", "peek")) else "->"
 
 
-def broken(operation: str, transport: StreamTransport, cause: OSError) -> BrokenStreamError:
-    """Build the error for a connection that broke; ``__cause__`` is what the system said."""
-    error: BrokenStreamError
+def broken(operation: str, transport: StreamTransport, cause: OSError) -> BrokenStreamError | TLSError:
+    """Build the error for a connection that broke; ``__cause__`` is what the system, or the ssl module, said."""
+    error: BrokenStreamError | TLSError
     both = ends(transport, _arrow(operation))
+    if isinstance(cause, TLSError):
+        error = type(cause)(cause.errno, f"{operation} on {both}: {cause}")
+        error.__cause__ = cause.__cause__
+        return error
     if isinstance(cause, ConnectionResetError):
         error = StreamResetError(cause.errno, f"{operation} on {both}: reset by peer")
     elif isinstance(cause, BrokenPipeError):

@@ -1,6 +1,6 @@
 """Stream: bytes both ways, with async and await.
 
-Its halves are receiving.py and sending.py; here are its life and its facts.
+Its halves are receiving.py and sending.py, starttls.py secures it; here are its life and its facts.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import errno
 import sys
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import attrs
 
 from aionet.address import from_sockaddr
 from aionet.errors import BrokenStreamError
+from aionet.options import Timeouts
 from aionet.stream.framed import Framed
-from aionet.stream.sending import SendingStream
+from aionet.stream.starttls import SecurableStream
 from aionet.wire.lifecycle import State
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aionet.stream.protocol import StreamProtocol
     from aionet.system.sockopts import RefusedOption
     from aionet.system.types import SockAddr
+    from aionet.tls import TLSInfo
     from aionet.transport.stream import StreamTransport
     from aionet.wire.framing import Framer
     from aionet.wire.proxy_header import ProxyHeader
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Stream", "StreamStatistics"]
 
 T = TypeVar("T")
+
+_TIMEOUTS: Final = Timeouts()
 
 
 @attrs.frozen
@@ -47,8 +51,8 @@ class StreamStatistics:
     write_queue: int
 
 
-class Stream(SendingStream):
-    """A connected stream: TCP, or a Unix socket.
+class Stream(SecurableStream):
+    """A connected stream: TCP, a Unix socket, or TLS on either.
 
     One task may receive at a time, any number may send. ``async for data in stream`` receives until the end;
     ``async with stream`` closes at the end of the block.
@@ -62,10 +66,10 @@ class Stream(SendingStream):
         protocol: StreamProtocol,
         *,
         draining: asyncio.Event | None = None,
-        message_timeout: float | None = None,
+        timeouts: Timeouts = _TIMEOUTS,
         refused: tuple[RefusedOption, ...] = (),
     ) -> None:
-        super().__init__(transport, protocol, message_timeout)
+        super().__init__(transport, protocol, timeouts)
         self._draining = draining
         self._refused = refused
         # Walking the stack costs more than the rest of a connection: only where somebody looks for mistakes.
@@ -155,6 +159,11 @@ class Stream(SendingStream):
         return self._refused
 
     @property
+    def tls(self) -> TLSInfo | None:
+        """What the two ends of a TLS connection have agreed on; None without TLS."""
+        return self._transport.tls
+
+    @property
     def draining(self) -> asyncio.Event:
         """Set when the server that accepted the stream drains: finish what you do, and return."""
         if self._draining is None:
@@ -177,5 +186,5 @@ class Stream(SendingStream):
         )
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's signature
-        """Return what asyncio's transports call ``socket``, ``peername`` and ``sockname``."""
+        """Return what asyncio's transports call ``socket``, ``peername``, ``ssl_object`` and so on."""
         return self._transport.get_extra_info(name, default)

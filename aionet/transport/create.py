@@ -17,15 +17,19 @@ from aionet.errors import ConnectError, ResolveError
 from aionet.options import SocketOptions
 from aionet.system.connect import connect_first
 from aionet.system.resolver import resolve
+from aionet.system.tls_context import server_tls
+from aionet.transport.securing import TLSArguments
 from aionet.transport.server import TransportServer, listening_sockets
 from aionet.transport.stream import StreamTransport
 from aionet.wire.eyeballs import interleave as interleaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextvars import Context
 
     from aionet.address import Address, InetAddress
     from aionet.system.types import SockAddr
+    from aionet.tls import TLSLike
 
 __all__ = ["create_connection", "create_server"]
 
@@ -38,7 +42,7 @@ async def create_connection(
     host: str | None = None,
     port: int | str | None = None,
     *,
-    ssl: None = None,
+    ssl: TLSLike | None = None,
     family: int = 0,
     proto: int = 0,
     flags: int = 0,
@@ -53,25 +57,25 @@ async def create_connection(
 ) -> tuple[StreamTransport, _P]:
     """Connect to a host, or take a connected socket; return the transport and the protocol.
 
+    With ``ssl``, an ssl.SSLContext, a TLSConfig or True, hands are shaken first, for at most ``ssl_handshake_timeout``
+    (10 s); the certificate must be for ``server_hostname``, or for the host. ``ssl_shutdown_timeout`` is how long a
+    close may take (5 s).
+
     ``happy_eyeballs_delay`` (seconds, default 0.25; None: one after the other) and ``interleave`` (0: the resolver's
     order) are RFC 8305's. Cancelled, or where the factory raises: a socket that was opened on the way is closed; a
     ``sock`` that was given is not.
 
     Raises:
+        TLSHandshakeError: the TLS handshake failed; TLSCertificateError for what the server's certificate is.
         ConnectError: no address could be connected to. With ``all_errors`` an ExceptionGroup of their errors instead.
         ResolveError: the host has no address.
-        ValueError: arguments that exclude each other, or TLS, which this function does not offer yet.
+        ValueError: arguments that exclude each other.
+        OptionError: ``ssl`` cannot be used.
 
     Source: asyncio's loop.create_connection.
 
     """
-    _refuse_tls(
-        "create_connection",
-        ssl=ssl,
-        server_hostname=server_hostname,
-        ssl_handshake_timeout=ssl_handshake_timeout,
-        ssl_shutdown_timeout=ssl_shutdown_timeout,
-    )
+    tls = TLSArguments("create_connection", ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
     given = sock
     if sock is None:
         if host is None and port is None:
@@ -88,19 +92,43 @@ async def create_connection(
         _adopt("create_connection", sock)
     context = copy_context()
     try:
+        if tls.tls is not None:
+            return await _secured(protocol_factory, sock, host, tls, context)
         protocol = protocol_factory()
         transport = StreamTransport(asyncio.get_running_loop(), sock, protocol, peer=_peer_of(sock), context=context)
     except BaseException:
         if given is None:
             sock.close()
         raise
+    _start(transport)
+    return transport, protocol
+
+
+async def _secured(
+    protocol_factory: Callable[[], _P], sock: socket.socket, host: str | None, tls: TLSArguments, context: Context
+) -> tuple[StreamTransport, _P]:
+    transport = tls.client(asyncio.get_running_loop(), sock, host, _peer_of(sock), context)
+    await transport.shaken(tls.handshake_timeout)
     try:
-        context.run(transport.start)
+        protocol = protocol_factory()
+    except BaseException:
+        transport.abort()
+        raise
+    transport.set_protocol(protocol)
+    _start(transport)
+    return transport, protocol
+
+
+def _start(transport: StreamTransport) -> None:
+    try:
+        if transport.context is None:
+            transport.start()
+        else:
+            transport.context.run(transport.start)
     except OSError:  # no descriptor for the poller; the protocol has heard of nothing yet
         transport.set_protocol(asyncio.Protocol())
         transport.abort()
         raise
-    return transport, protocol
 
 
 async def _resolve(host: str | None, port: int | str | None, family: int, proto: int, flags: int) -> list[InetAddress]:
@@ -152,15 +180,6 @@ def _adopt(function: str, sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _refuse_tls(function: str, **arguments: object) -> None:
-    """Refuse ``ssl``, and what makes sense only with it."""
-    for name, value in arguments.items():
-        if value if name == "ssl" else value is not None:
-            expected = "TLS is not offered here yet" if name == "ssl" else "expected only with ssl"
-            message = f"{function}: {name}={value!r}: {expected}"
-            raise ValueError(message)
-
-
 async def create_server(
     protocol_factory: Callable[[], asyncio.BaseProtocol],
     host: str | Iterable[str] | None = None,
@@ -170,7 +189,7 @@ async def create_server(
     flags: int = socket.AI_PASSIVE,
     sock: socket.socket | None = None,
     backlog: int = 100,
-    ssl: None = None,
+    ssl: TLSLike | None = None,
     reuse_address: bool | None = None,
     reuse_port: bool | None = None,
     keep_alive: bool | None = None,
@@ -180,20 +199,20 @@ async def create_server(
 ) -> TransportServer:
     """Listen on a host, several, or a listening socket; make a protocol for each connection.
 
+    With ``ssl``, an ssl.SSLContext or a TLSConfig with a certificate, for each connection that has shaken hands.
+
     Raises:
         ListenError: an address is taken or not allowed.
         ResolveError: a host has no address.
-        ValueError: arguments that exclude each other, or TLS, which this function does not offer yet.
+        ValueError: arguments that exclude each other.
+        OptionError: ``ssl`` cannot be used.
 
     Source: asyncio's loop.create_server.
 
     """
-    _refuse_tls(
-        "create_server",
-        ssl=ssl,
-        ssl_handshake_timeout=ssl_handshake_timeout,
-        ssl_shutdown_timeout=ssl_shutdown_timeout,
-    )
+    tls = TLSArguments("create_server", ssl, None, ssl_handshake_timeout, ssl_shutdown_timeout)
+    if tls.tls is not None:
+        server_tls(tls.tls)  # what is wrong with the certificate is said here, and not to the first client
     if sock is not None:
         if host is not None or port is not None:
             message = "create_server: both host and port and sock: expected one of them"
@@ -214,7 +233,7 @@ async def create_server(
         sockets = await listening_sockets(
             hosts, _service(port) if not isinstance(port, int) else port, family, flags, options
         )
-    server = TransportServer(protocol_factory, sockets, backlog)
+    server = TransportServer(protocol_factory, sockets, backlog, tls)
     if start_serving:
         try:
             await server.start_serving()

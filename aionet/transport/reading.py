@@ -115,7 +115,7 @@ class ReadingTransport(SocketTransport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
-            self._lost(self._error or exc)
+            self._read_failed(exc)
             return
         if not data:
             if data is not None:
@@ -141,6 +141,9 @@ class ReadingTransport(SocketTransport):
             raise
         except BaseException as exc:  # noqa: BLE001 - a protocol's mistake ends its connection, not the loop
             self._protocol_failed(exc, self._deliver)
+
+    def _read_failed(self, exc: OSError) -> None:
+        self._lost(self._error or exc)
 
     # The other ways to read return what is to be handed on, b"" at the end of stream, None where there is nothing.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from asyncio.trsock import TransportSocket
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
+from aionet.address import from_sockaddr
+from aionet.errors import TLSError
 from aionet.options import SocketOptions
 from aionet.system.listen import listen_on_addresses
 from aionet.system.resolver import resolve
@@ -20,8 +23,13 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from aionet.system.types import SockAddr
+    from aionet.transport.securing import TLSArguments
+    from aionet.transport.stream import Keeper
+    from aionet.transport.tls import TLSTransport
 
 __all__ = ["TransportServer", "listening_sockets"]
+
+logger = logging.getLogger("aionet")
 
 
 async def listening_sockets(
@@ -41,7 +49,7 @@ async def listening_sockets(
 class _ServedTransport(StreamTransport):
     """A transport that says when it has ended."""
 
-    __slots__ = ("_ended",)
+    __slots__ = ("_keeper",)
 
     def __init__(
         self,
@@ -50,14 +58,37 @@ class _ServedTransport(StreamTransport):
         peer: SockAddr,
         protocol: asyncio.BaseProtocol,
         context: Context,
-        ended: Callable[[asyncio.Transport], None],
+        keeper: Keeper,
     ) -> None:
-        self._ended = ended
+        self._keeper = keeper
         super().__init__(loop, sock, protocol, peer=peer, context=context)
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         super()._call_connection_lost(exc)
-        self._ended(self)
+        self._keeper.transport_ended(self)
+
+    @property
+    def keeper(self) -> Keeper:
+        """The server."""
+        return self._keeper
+
+
+class _Transports(set[asyncio.Transport]):
+    """The transports of a server, who keep themselves up to date."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        super().__init__()
+        self._ended = ended
+
+    def transport_ended(self, transport: asyncio.Transport) -> None:
+        """As Keeper.transport_ended."""
+        self.discard(transport)
+        self._ended()
+
+    def transport_replaced(self, former: asyncio.Transport, latter: asyncio.Transport) -> None:
+        """As Keeper.transport_replaced."""
+        self.discard(former)
+        self.add(latter)
 
 
 class TransportServer(asyncio.AbstractServer):
@@ -68,14 +99,20 @@ class TransportServer(asyncio.AbstractServer):
     """
 
     def __init__(
-        self, protocol_factory: Callable[[], asyncio.BaseProtocol], sockets: list[socket.socket], backlog: int
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sockets: list[socket.socket],
+        backlog: int,
+        tls: TLSArguments,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol_factory = protocol_factory
         self._sockets = sockets
         self._backlog = backlog
+        self._tls = tls
+        self._handshakes: set[TLSTransport] = set()
         self._acceptors: list[Acceptor] = []
-        self._transports: set[asyncio.Transport] = set()
+        self._transports = _Transports(self._check_ended)
         self._closed = False
         self._ended = asyncio.Event()
         self._forever: asyncio.Future[None] | None = None
@@ -110,9 +147,12 @@ class TransportServer(asyncio.AbstractServer):
     def _accepted(self, sock: socket.socket, peer: SockAddr) -> None:
         prepare_accepted(sock, SocketOptions())
         context = copy_context()  # its own: what one connection's protocol sets, the next one's does not see
+        if self._tls.tls is not None:
+            self._begin_handshake(sock, peer, context)
+            return
         try:
             protocol = context.run(self._protocol_factory)
-            transport = _ServedTransport(self._loop, sock, peer, protocol, context, self._transport_ended)
+            transport = _ServedTransport(self._loop, sock, peer, protocol, context, self._transports)
         except Exception as exc:  # noqa: BLE001 - a factory's mistake ends its connection, not the server
             sock.close()
             self._loop.call_exception_handler({"message": "the protocol factory raised", "exception": exc})
@@ -120,9 +160,35 @@ class TransportServer(asyncio.AbstractServer):
         self._transports.add(transport)
         context.run(transport.start)
 
-    def _transport_ended(self, transport: asyncio.Transport) -> None:
-        self._transports.discard(transport)
-        self._check_ended()
+    def _begin_handshake(self, sock: socket.socket, peer: SockAddr, context: Context) -> None:
+        family = sock.family
+
+        def failed(error: OSError) -> None:
+            if isinstance(error, TLSError):  # and not cut off by us
+                logger.warning("connection from %s: %s", from_sockaddr(family, peer), error)
+
+        def done(error: OSError | None) -> None:
+            self._handshakes.discard(transport)
+            if error is not None:
+                failed(error)
+                return
+            try:
+                transport.set_protocol(context.run(self._protocol_factory))
+            except Exception as exc:  # noqa: BLE001 - as above
+                transport.abort()
+                self._loop.call_exception_handler({"message": "the protocol factory raised", "exception": exc})
+                return
+            context.run(transport.start)
+
+        try:
+            transport = self._tls.server(self._loop, sock, peer, context)
+        except TLSError as exc:
+            failed(exc)
+            return
+        transport.kept_by(self._transports)
+        self._handshakes.add(transport)
+        self._transports.add(transport)
+        transport.handshake(self._tls.handshake_timeout, done)
 
     def _check_ended(self) -> None:
         if self._closed and not self._transports:
@@ -158,6 +224,8 @@ class TransportServer(asyncio.AbstractServer):
         self._acceptors.clear()
         for sock in self._sockets:
             sock.close()
+        for transport in tuple(self._handshakes):
+            transport.abort()
         if self._forever is not None and not self._forever.done():
             self._forever.cancel()
         self._check_ended()

@@ -8,7 +8,7 @@ what comes, until the peer has ended too; at most ``close_timeout``, then it abo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aionet.transport.writing import WritingTransport
 from aionet.wire.lifecycle import CLOSING_STATES, Event, State, advance
@@ -20,10 +20,21 @@ if TYPE_CHECKING:
 
     from aionet.options import Limits
     from aionet.system.types import SockAddr
+    from aionet.tls import TLSInfo
 
-__all__ = ["StreamTransport"]
+__all__ = ["Keeper", "StreamTransport"]
 
 _CLOSE_TIMEOUT: Final = 5.0  # seconds
+
+
+class Keeper(Protocol):
+    """Who has to know of a transport: a server."""
+
+    def transport_ended(self, transport: asyncio.Transport) -> None:
+        """The connection is over."""
+
+    def transport_replaced(self, former: asyncio.Transport, latter: asyncio.Transport) -> None:
+        """The connection goes on in another transport."""
 
 
 class StreamTransport(WritingTransport):
@@ -51,6 +62,26 @@ class StreamTransport(WritingTransport):
         self._close_timeout = close_timeout
         self._close_handle: asyncio.TimerHandle | None = None
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop whose callbacks it is driven by."""
+        return self._loop
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """Who has to know of it."""
+        return None
+
+    @property
+    def context(self) -> Context | None:
+        """What the protocol is called in."""
+        return self._context
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the two ends have agreed on, None without TLS."""
+        return None
+
     def close(self) -> None:
         """Flush, send our end, read until the peer's, then call connection_lost(None). At most ``close_timeout``."""
         if self._state in CLOSING_STATES:
@@ -64,6 +95,12 @@ class StreamTransport(WritingTransport):
         self._finish_sending()
         if self._close_timeout is not None and self.state is not State.CLOSED:
             self._close_handle = self._loop.call_later(self._close_timeout, self.abort)
+
+    def detach(self) -> socket.socket:
+        """Give the descriptor away, to whoever begins TLS on it; nothing more is called. The queue must be empty."""
+        self._state = State.CLOSED
+        self._release()
+        return self._sock
 
     def _release(self) -> None:
         super()._release()

@@ -78,6 +78,25 @@ class WriteQueue:
                 break
         return buffers
 
+    def record(self, size: int, most: int) -> bytes | memoryview | FileRegion:
+        """Return what one write of TLS can take, the same each time until it advances.
+
+        A large item in front by itself, at most ``most`` bytes of it; small ones joined, up to ``size`` bytes.
+        """
+        items = self._items
+        assert items  # noqa: S101 - asked for while there is something to send
+        first = items[0]
+        if isinstance(first, FileRegion):
+            return first
+        if len(first) >= size or len(items) == 1:
+            return first if len(first) <= most else memoryview(first)[:most]
+        joined = bytearray()
+        for item in items:
+            if isinstance(item, FileRegion) or len(joined) >= size:
+                break
+            joined += memoryview(item)[: size - len(joined)]
+        return memoryview(joined)
+
     def advance(self, sent: int) -> None:
         """Forget the first ``sent`` bytes."""
         self.size -= sent

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.usefixtures("cc")
 SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.05)
 STREAMS = Candidate("streams", "asyncio")
 UDP = [one for one in every() if one.file.startswith("udp_")]
-ECHO = [one for one in every() if one not in UDP and one.file != "aionet_framed"]  # which knows messages, no bytes
+TLS = [one for one in every() if one.file.endswith("_tls")]
+ECHO = [
+    one for one in every() if one not in UDP + TLS and one.file != "aionet_framed"
+]  # which knows messages, no bytes
 LINES = [Candidate("c"), *(one for one in every() if one.file in {"streams", "aionet_streams", "aionet_framed"})]
 PREFIXED = [one for one in LINES if one.file != "aionet_streams"]
 
@@ -71,6 +74,21 @@ def test_datagrams_are_echoed_received_and_sent(candidate: Candidate, mode: Mode
     sample = measure(installed(candidate), attrs.evolve(SHORT, mode=mode, size=1200, burst=4))
     assert sample.messages > 0
     assert sample.server_cpu > 0
+
+
+@pytest.mark.parametrize("candidate", TLS, ids=str)
+def test_echoes_through_tls(candidate: Candidate) -> None:
+    for size in (1, 1000, 300_000):
+        assert measure(installed(candidate), attrs.evolve(SHORT, size=size, tls=True)).messages > 0
+
+
+@pytest.mark.parametrize("candidate", TLS, ids=str)
+def test_shakes_hands_many_times(candidate: Candidate) -> None:
+    assert measure(installed(candidate), attrs.evolve(SHORT, mode="accept", size=64, tls=True)).messages > 0
+
+
+def test_tls_connections_that_are_held_take_memory() -> None:
+    assert 5_000 < memory_of_connection(Candidate("aionet_tls", "asyncio"), connections=100, tls=True) < 100_000
 
 
 def test_connections_that_are_held_take_memory() -> None:

@@ -6,6 +6,7 @@ of the contract is then proved on it too.
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
@@ -16,11 +17,12 @@ import attrs
 
 import aionet
 from aionet import Timeouts
+from tests.certificates import CLIENT, NAME, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from aionet import Limits, SocketOptions, Stream
+    from aionet import Limits, SocketOptions, Stream, TLSConfig
 
 __all__ = ["FACTORIES", "PairFactory", "without_deadlines"]
 
@@ -31,6 +33,8 @@ class PairFactory(ABC):
     name: ClassVar[str]
     # Whether an abort, or a close that finds the peer dead, reaches the other end as a reset; if not, as the end.
     resets: ClassVar[bool] = True
+    # Whether the bytes go through buffers in memory on their way between the kernel and the user.
+    in_memory: ClassVar[bool] = False
 
     @abstractmethod
     async def open(
@@ -70,6 +74,9 @@ def without_deadlines(timeouts: Timeouts) -> Timeouts:
 class _OverListener(PairFactory):
     """One end connects to a listener, the other is accepted by it."""
 
+    client: ClassVar[TLSConfig | None] = None
+    server: ClassVar[TLSConfig | None] = None
+
     @abstractmethod
     def _endpoint(self, folder: Path) -> str: ...
 
@@ -83,10 +90,20 @@ class _OverListener(PairFactory):
         with tempfile.TemporaryDirectory() as folder:
             endpoint = self._endpoint(Path(folder))
             without = without_deadlines(timeouts or Timeouts())
-            async with aionet.listen(endpoint, options=options, timeouts=without, limits=limits) as listener:
-                address = listener.addresses[0]
-                ours = await aionet.connect(address, options=options, timeouts=timeouts, limits=limits)
-                theirs = await listener.accept()
+            async with aionet.listen(
+                endpoint, tls=self.server, options=options, timeouts=without, limits=limits
+            ) as listener:
+                accepting = asyncio.create_task(listener.accept())  # TLS needs both ends
+                name = None if self.client is None else NAME
+                ours = await aionet.connect(
+                    listener.addresses[0],
+                    tls=self.client,
+                    server_hostname=name,
+                    options=options,
+                    timeouts=timeouts,
+                    limits=limits,
+                )
+                theirs = await accepting
         return ours, theirs
 
 
@@ -118,4 +135,41 @@ class Unix(_OverListener):
         return f"unix:{folder / 'pair'}"
 
 
-FACTORIES = (TCPv4(), TCPv6(), Unix())
+class TLS(TCPv4):
+    """TLS over TCP: OpenSSL reads and writes the descriptor."""
+
+    name = "tls"
+    client = CLIENT
+    server = SERVER
+
+
+class TLSInTLS(TLS):
+    """TLS inside TLS: OpenSSL works on two buffers in memory."""
+
+    name = "tls-in-tls"
+    in_memory = True
+
+    async def open(
+        self,
+        *,
+        options: SocketOptions | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+    ) -> tuple[Stream, Stream]:
+        without = without_deadlines(timeouts or Timeouts())
+        ours, theirs = await super().open(options=options, timeouts=without, limits=limits)
+        # They begin with the TLS inside, or one of them could pass before the pair is ready.
+        ours._timeouts = timeouts or Timeouts()
+        ours._message_timeout = ours._timeouts.message
+        await secure(ours, theirs)
+        return ours, theirs
+
+
+async def secure(ours: Stream, theirs: Stream, config: TLSConfig = CLIENT) -> None:
+    """Begin TLS on both ends, ours being the client's."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(theirs.start_tls(SERVER, server_side=True))
+        group.create_task(ours.start_tls(config, server_hostname=NAME))
+
+
+FACTORIES = (TCPv4(), TCPv6(), Unix(), TLS(), TLSInTLS())

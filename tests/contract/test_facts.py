@@ -87,7 +87,7 @@ async def test_statistics_count_what_waits_to_leave(pairs: PairFactory) -> None:
             statistics = ours.statistics()
             assert statistics.write_queue > 0
             assert statistics.bytes_sent + statistics.write_queue == len(MUCH)
-            await theirs.recv()
+            await theirs.recv(60_000)
         await theirs.recv_exactly(len(MUCH) - theirs.statistics().bytes_received + theirs.statistics().receive_buffer)
         assert ours.statistics() == aionet.StreamStatistics(0, len(MUCH), 0, 0)
 

@@ -30,6 +30,7 @@ INTEGERS = {
 SECONDS = {
     (Timeouts, "connect"): (0.001, 0),
     (Timeouts, "happy_eyeballs_delay"): (0.01, 0.009),
+    (Timeouts, "tls_handshake"): (0.001, 0),
     (Timeouts, "close"): (0, -0.001),
     (Timeouts, "first_bytes"): (0.001, 0),
     (Timeouts, "idle"): (0.001, 0),

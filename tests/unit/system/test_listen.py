@@ -141,10 +141,9 @@ async def test_if_this_machine_has_none_of_the_addresses_that_is_an_error() -> N
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
-@pytest.mark.parametrize("endpoint", ["udp://127.0.0.1:0", "tls://127.0.0.1:0"])
-async def test_nobody_can_listen_on_another_scheme(endpoint: str) -> None:
+async def test_nobody_can_listen_on_another_scheme() -> None:
     with pytest.raises(aionet.AddressError, match="expected tcp://host:port, unix:/path or fd://number"):
-        await aionet.listen(endpoint)
+        await aionet.listen("udp://127.0.0.1:0")
 
 
 @pytest.mark.parametrize("opening", [aionet.listen, lambda endpoints: aionet.serve(endpoints, aionet.Stream.aclose)])

@@ -12,6 +12,7 @@ import attrs
 
 from aionet.cli.events import counted
 from aionet.cli.netcat.lines import LineEndings, LineSplitter
+from aionet.cli.tls import shown
 from aionet.errors import BrokenStreamError
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def _told(stream: Stream, events: Events) -> Generator[None]:
     """Say who is connected, and at the end of the block what passed."""
     began = time.monotonic()
     local, peer = str(stream.local), str(stream.peer)
-    events.say("connected", f"connected: {local} <-> {peer}", local=local, peer=peer)
+    agreed, facts = shown(stream.tls) if stream.tls else ("", None)
+    events.say("connected", f"connected: {local} <-> {peer}{agreed}", local=local, peer=peer, tls=facts)
     try:
         yield
     finally:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from aionet.errors import AionetError, MissingExtraError
+from aionet.errors import AddressError, AionetError, MissingExtraError, OptionError
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line. An error is one line on stderr: status 2 where a library is missing, else 1."""
+    """Run the command line. An error is one line on stderr.
+
+    The status is 2 where a library is missing or something was asked for that cannot be, else 1.
+    """
     try:
         _run_command_line()
     except AionetError as error:
         sys.stderr.write(f"aionet: {error}\n")
-        sys.exit(2 if isinstance(error, MissingExtraError) else 1)
+        sys.exit(2 if isinstance(error, MissingExtraError | AddressError | OptionError) else 1)
 
 
 def _run_command_line() -> None:

@@ -71,6 +71,8 @@ class Running:
 
     def end(self) -> Ended:
         """Close its stdin, wait for it to end, and return what else it wrote."""
+        if self.process.stdin is not None and self.process.stdin.closed:
+            self.process.stdin = None  # communicate would flush it
         output, errors = self.process.communicate(timeout=PATIENCE)
         return Ended(self.process.returncode, output or b"", (errors or b"").decode())
 

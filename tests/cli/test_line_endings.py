@@ -6,10 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aionet.cli.netcat.lines import LINE_ENDINGS, LineEndings
+from aionet import FrameTooLargeError
+from aionet.cli.netcat.lines import LINE_ENDINGS, LineEndings, LineSplitter, pieces
 
 texts = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"bc"])).map(b"".join)
 endings = st.sampled_from(sorted(LINE_ENDINGS.values()))
+
+
+def split(ending: bytes, *chunks: bytes) -> list[bytes]:
+    lines = LineSplitter(ending)
+    return [line for chunk in chunks for line in lines.feed(chunk)] + lines.end()
+
+
+def cut_at(text: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    return [text[start:end] for start, end in itertools.pairwise(places)]
 
 
 def translated(ending: bytes, *chunks: bytes) -> bytes:
@@ -41,12 +52,33 @@ def test_what_is_complete_leaves_at_once() -> None:
 
 @given(texts, endings, st.lists(st.integers(0, 40)))
 def test_it_is_the_same_in_whatever_pieces_it_comes(text: bytes, ending: bytes, cuts: list[int]) -> None:
-    places = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
-    pieces = [text[start:end] for start, end in itertools.pairwise(places)]
-    assert translated(ending, *pieces) == translated(ending, text)
+    assert translated(ending, *cut_at(text, cuts)) == translated(ending, text)
 
 
 @given(texts.filter(lambda text: b"\r" not in text))
 def test_endings_can_be_turned_back(text: bytes) -> None:
     plain = translated(b"\n", text)
     assert translated(b"\n", translated(b"\r\n", plain)) == plain
+
+
+def test_text_is_split_into_lines_with_the_ending_that_was_asked_for() -> None:
+    assert split(b"", b"one\ntwo\r\n\nlast") == [b"one", b"two", b"", b"last"]
+    assert split(b"\r\n", b"one\ntw", b"o\n") == [b"one\r\n", b"two\r\n"]
+
+
+@given(texts, endings, st.lists(st.integers(0, 40)))
+def test_lines_are_the_same_in_whatever_pieces_they_come(text: bytes, ending: bytes, cuts: list[int]) -> None:
+    assert split(ending, *cut_at(text, cuts)) == split(ending, text)
+    assert b"".join(split(ending, text)) == translated(ending, text)
+
+
+def test_a_line_that_no_datagram_can_hold_is_refused() -> None:
+    with pytest.raises(FrameTooLargeError, match="a line of more than 65527 bytes"):
+        split(b"", *[b"x" * 1000] * 100)
+
+
+@given(st.binary(max_size=100), st.integers(1, 30))
+def test_pieces_are_all_there_is(data: bytes, size: int) -> None:
+    cut = list(pieces(data, size))
+    assert b"".join(cut) == data
+    assert all(len(piece) == size for piece in cut[:-1])

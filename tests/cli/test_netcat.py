@@ -206,6 +206,7 @@ def test_json_tells_who_was_connected_and_how_much_passed(server: socket.socket)
         "event": "connected",
         "local": connected["local"],
         "peer": endpoint_of(server).removeprefix("tcp://"),
+        "tls": None,
     }
     assert (disconnected["event"], disconnected["received"], disconnected["sent"]) == ("disconnected", 5, 0)
 

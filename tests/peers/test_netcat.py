@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -86,6 +88,35 @@ def test_a_slow_reader_is_waited_for(loop: str) -> None:
             received += len(reader.read(100_000))
         assert received == 5_000_000
         assert _resident(command.process.pid) < MEMORY
+
+
+@every_loop
+def test_datagrams_reach_socat_and_its_answers_come_back(loop: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    server = [require_tool("socat"), "-d", "-d", f"UDP4-RECVFROM:{port},bind=127.0.0.1,fork", "EXEC:tr a-z A-Z"]
+    with subprocess.Popen(server, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert "receiving on" in process.stderr.readline()
+            with running("connect", f"udp://127.0.0.1:{port}", "--wait", "0.1", "--loop", loop) as command:
+                command.stdin.write(b"loud")
+                assert command.stdout.read(4) == b"LOUD"
+                assert command.end().status == 0
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=PATIENCE)
+
+
+@every_loop
+def test_socat_sends_datagrams_to_listen(loop: str) -> None:
+    with running("listen", "udp://127.0.0.1:0", "--wait", "0.2", "--loop", loop) as command:
+        sender = [require_tool("socat"), "-t", "0.5", "-", f"UDP4:127.0.0.1:{command.port()}"]
+        command.stdin.write(b"answer")
+        assert run(*sender, stdin=b"from socat") == b"answer"
+        assert command.stdout.read(10) == b"from socat"
+        assert command.end().status == 0
 
 
 def _memory_of(script: str, *arguments: str) -> int:

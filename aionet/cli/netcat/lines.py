@@ -5,9 +5,17 @@ On our side a line ends with LF or with CR LF, as files of either kind do. A CR 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["LINE_ENDINGS", "LineEndings"]
+from aionet.errors import FrameTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["LINE_ENDINGS", "LineEndings", "LineSplitter", "pieces"]
+
+# No datagram holds a line that is longer.
+_LONGEST_LINE: Final = 65527
 
 LINE_ENDINGS: Final = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "none": b""}
 
@@ -33,3 +41,28 @@ class LineEndings:
         """Return what is left when nothing more comes."""
         held, self._held = self._held, b""
         return held + self._ending if held or self._within_line else b""
+
+
+class LineSplitter:
+    """Splits text into lines, each with the ending that was asked for."""
+
+    def __init__(self, ending: bytes) -> None:
+        self._ending = ending
+        self._held = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that are complete. Raises FrameTooLargeError for one that never ends."""
+        *lines, self._held = (self._held + data).split(b"\n")
+        if len(self._held) > _LONGEST_LINE:
+            raise FrameTooLargeError(f"stdin: a line of more than {_LONGEST_LINE} bytes", _LONGEST_LINE)
+        return [line.removesuffix(b"\r") + self._ending for line in lines]
+
+    def end(self) -> list[bytes]:
+        """Return the last line, if it has no ending."""
+        held, self._held = self._held, b""
+        return [held + self._ending] if held else []
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    """Cut into pieces of so many bytes, the last perhaps fewer."""
+    return (data[start : start + size] for start in range(0, len(data), size))

@@ -8,11 +8,11 @@ import attrs
 import click
 
 from aionet.cli.events import Events
-from aionet.cli.netcat.lines import LINE_ENDINGS, LineEndings
+from aionet.cli.netcat.lines import LINE_ENDINGS
 from aionet.cli.netcat.session import Ends, Until
 from aionet.cli.parameters import SECONDS, json_option, loop_option
 from aionet.cli.stdio import StandardInput, StandardOutput
-from aionet.options import Timeouts
+from aionet.options import LARGEST_DATAGRAM, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,8 @@ class Netcat:
     idle: float | None
     until: str | None
     eol: str | None
+    wait: float
+    datagram_size: int
     verbose: bool
     as_json: bool
 
@@ -35,16 +37,15 @@ class Netcat:
         """Return the timeouts of the streams."""
         return Timeouts(connect=self.timeout or Timeouts().connect, idle=self.idle)
 
-    def ends(self) -> Ends:
+    def ends(self, *, datagrams: bool = False) -> Ends:
         """Return our ends of the connection.
 
         At a terminal the peer's end is the end of it all, unless it was asked otherwise: who reads there that nobody
         listens any more should not have to type an end of file.
         """
         stdin = StandardInput()
-        until = Until(self.until) if self.until else Until.PEER if stdin.is_terminal else Until.BOTH
-        endings = LineEndings(LINE_ENDINGS[self.eol]) if self.eol else None
-        return Ends(stdin, StandardOutput(), until, endings)
+        until = Until(self.until) if self.until else Until.PEER if stdin.is_terminal and not datagrams else Until.BOTH
+        return Ends(stdin, StandardOutput(), until, LINE_ENDINGS[self.eol] if self.eol else None)
 
     def events(self) -> Events:
         """Return what says what happens."""
@@ -69,6 +70,20 @@ _OPTIONS: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
         "--eol",
         type=click.Choice(list(LINE_ENDINGS)),
         help="Line mode: what each line of stdin, ended by LF or CR LF, ends with when it leaves.",
+    ),
+    click.option(
+        "--wait",
+        type=click.FloatRange(min=0),
+        default=1.0,
+        show_default=True,
+        help="UDP: end when, after the end of stdin, nothing has come for so many seconds.",
+    ),
+    click.option(
+        "--datagram-size",
+        type=click.IntRange(1, LARGEST_DATAGRAM),
+        default=8192,
+        show_default=True,
+        help="UDP: what stdin brings at a time is one datagram, of so many bytes at most.",
     ),
     click.option("-v", "--verbose", is_flag=True, help="Say who connects and disconnects, on stderr."),
     json_option("Say what happens as lines of JSON, on stderr."),

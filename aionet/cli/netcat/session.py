@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aionet.cli.events import counted
+from aionet.cli.netcat.lines import LineEndings, LineSplitter
+from aionet.cli.tls import shown
 from aionet.errors import BrokenStreamError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
     from aionet.cli.events import Events
-    from aionet.cli.netcat.lines import LineEndings
     from aionet.cli.stdio import StandardInput, StandardOutput
     from aionet.stream.stream import Stream
 
@@ -34,20 +35,28 @@ class Until(StrEnum):
 
 @attrs.frozen
 class Ends:
-    """Our ends of a connection, and when it is over. ``endings`` translates what leaves, None leaves it as it is."""
+    """Our ends of a connection, and when it is over. ``ending`` is what lines end with when they leave.
+
+    None leaves what leaves as it is.
+    """
 
     stdin: StandardInput
     stdout: StandardOutput
     until: Until
-    endings: LineEndings | None = None
+    ending: bytes | None = None
 
     async def outgoing(self) -> AsyncGenerator[bytes]:
         """Give what stdin brings, as it is to leave, until it ends."""
+        endings = None if self.ending is None else LineEndings(self.ending)
         while data := await self.stdin.read():
-            if piece := self.endings.feed(data) if self.endings else data:
+            if piece := endings.feed(data) if endings else data:
                 yield piece
-        if self.endings and (rest := self.endings.end()):
+        if endings and (rest := endings.end()):
             yield rest
+
+    def lines(self) -> LineSplitter | None:
+        """Return what splits stdin into lines, None where it is no text."""
+        return None if self.ending is None else LineSplitter(self.ending)
 
 
 async def exchange(stream: Stream, ends: Ends, events: Events) -> None:
@@ -71,7 +80,8 @@ def _told(stream: Stream, events: Events) -> Generator[None]:
     """Say who is connected, and at the end of the block what passed."""
     began = time.monotonic()
     local, peer = str(stream.local), str(stream.peer)
-    events.say("connected", f"connected: {local} <-> {peer}", local=local, peer=peer)
+    agreed, facts = shown(stream.tls) if stream.tls else ("", None)
+    events.say("connected", f"connected: {local} <-> {peer}{agreed}", local=local, peer=peer, tls=facts)
     try:
         yield
     finally:

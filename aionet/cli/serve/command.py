@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from aionet.cli.events import Events, counted
 from aionet.cli.parameters import ENDPOINT, json_option, loop_option
 from aionet.cli.running import INTERRUPTED, TERMINATED, run_command
 from aionet.cli.serve.handler import HandlerError, import_handler
+from aionet.cli.tls import ServerTLS, server_tls_options
 from aionet.options import Limits, Timeouts
 from aionet.server.server import serve
 from aionet.server.signals import handled
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from aionet.address import Endpoint
     from aionet.cli.serve.handler import Handler
     from aionet.server.server import Server
+    from aionet.tls import TLSConfig
 
 __all__ = ["serve_command"]
 
@@ -37,6 +39,7 @@ __all__ = ["serve_command"]
     show_default=True,
     help="An endpoint to listen on; more than once for several.",
 )
+@server_tls_options
 @click.option(
     "--max-connections",
     type=click.IntRange(min=1),
@@ -68,6 +71,7 @@ def serve_command(
     log_level: str,
     *,
     as_json: bool,
+    **tls_options: Any,  # noqa: ANN401 - to ServerTLS
 ) -> None:
     """Run an async function of yours for each connection.
 
@@ -82,15 +86,21 @@ def serve_command(
         imported = import_handler(handler)
     except HandlerError as error:
         raise click.BadParameter(str(error), param_hint="MODULE:HANDLER") from error
+    tls = ServerTLS.taken_from(tls_options).config(endpoints)
     timeouts, limits = Timeouts(drain=drain_seconds), Limits(max_connections=max_connections)
     events = Events(as_json=as_json, verbose=True)
-    run_command(_serve(imported, list(endpoints), timeouts, limits, events), loop)
+    run_command(_serve(imported, list(endpoints), tls, timeouts, limits, events), loop)
 
 
 async def _serve(
-    handler: Handler, endpoints: list[Endpoint], timeouts: Timeouts, limits: Limits, events: Events
+    handler: Handler,
+    endpoints: list[Endpoint],
+    tls: TLSConfig | None,
+    timeouts: Timeouts,
+    limits: Limits,
+    events: Events,
 ) -> int:
-    async with serve(list(endpoints), handler, timeouts=timeouts, limits=limits) as server:
+    async with serve(list(endpoints), handler, tls=tls, timeouts=timeouts, limits=limits) as server:
         for refused in server.refused_options:
             logging.getLogger("aionet").warning("%s", refused)
         events.listening(server.addresses)

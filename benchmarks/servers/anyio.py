@@ -37,7 +37,7 @@ async def _serve(handler: Callable[[SocketStream], Awaitable[None]]) -> AsyncIte
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(listener.serve, handler)
-        address = listener.listeners[0].extra(SocketAttribute.local_address)
+        address = listener.listeners[0].extra(SocketAttribute.local_address)  # noqa: S610  not Django's
         yield spell((str(address[0]), int(address[1])))
         tasks.cancel_scope.cancel()
 

@@ -44,9 +44,9 @@ async def _serve(protocol: Any) -> AsyncIterator[str]:  # noqa: ANN401  two kind
         HOST, 0, protocol, Echo(), backlog=4096, max_recv_size=READ_SIZE, log_client_connection=False
     )
     async with server:
-        serving = asyncio.create_task(server.serve_forever())
-        while not server.get_addresses():
-            await asyncio.sleep(0)
+        listening = asyncio.Event()
+        serving = asyncio.create_task(server.serve_forever(is_up_event=listening))
+        await listening.wait()
         address = server.get_addresses()[0]
         yield spell((address.host, address.port))
         serving.cancel()

@@ -29,7 +29,7 @@ def _serve(handler: Callable[[socket, tuple[str, int]], None]) -> Iterator[str]:
     server = StreamServer((HOST, 0), handler, backlog=4096)
     server.start()
     try:
-        yield spell(server.address)
+        yield spell(server.socket.getsockname())
     finally:
         server.stop()
 

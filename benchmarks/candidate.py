@@ -95,6 +95,11 @@ class Candidate:
         return f"{title}, on {self.loop}" if self.loop in LOOPS else title
 
     @property
+    def ours(self) -> bool:
+        """Whether it is aionet that is measured."""
+        return "aionet" in self.file.split("_")
+
+    @property
     def missing(self) -> str | None:
         """The package that this candidate needs and that is not installed, if any."""
         needed = [PACKAGES[part] for part in (*self.file.split("_"), self.loop) if part in PACKAGES]

@@ -1,0 +1,117 @@
+"""The comparison with the peers: which work, and who does it.
+
+Everybody does the echo over ten connections, on each loop that he runs on. Elsewhere each library runs on the faster
+of its loops, uvloop where it can, so that the whole takes about a quarter of an hour.
+"""
+
+import attrs
+
+from benchmarks.candidate import LOOPS, Candidate
+from benchmarks.idle import IdleRow
+from benchmarks.measure import Workload
+from benchmarks.rows import Row, Timing
+
+# Many short measurements rather than few long ones: the candidates take turns, and what disturbs one round stays in it.
+TIMING = Timing(rounds=3, seconds=0.6, warmup=0.2)
+QUICK = Timing(rounds=1, seconds=0.2, warmup=0.1)  # to see that all of it works
+
+MANY = 10_000
+
+
+def on_both(*files: str) -> tuple[Candidate, ...]:
+    """The servers on each loop."""
+    return tuple(Candidate(file, loop) for file in files for loop in LOOPS)
+
+
+def on_uvloop(*files: str) -> tuple[Candidate, ...]:
+    """The servers on uvloop."""
+    return tuple(Candidate(file, "uvloop") for file in files)
+
+
+LIMIT = Candidate("c")
+LIMITS = (LIMIT, Candidate("udp_c"))  # what a program in C does: how far all the others are from it
+OWN_LOOPS = (Candidate("gevent", "gevent"), Candidate("trio", "trio"), Candidate("twisted", "twisted"))
+ASYNCIO_PEERS = ("streams", "protocol", "sock", "aiofastnet_protocol", "anyio", "easynetwork", "tornado")
+
+EVERYBODY = (*on_both("aionet_streams", "aionet_protocol", "aionet_socket", *ASYNCIO_PEERS), *OWN_LOOPS, LIMIT)
+FASTEST = (
+    *on_both("aionet_streams"),
+    *on_uvloop("aionet_protocol", *ASYNCIO_PEERS),
+    *OWN_LOOPS,
+    LIMIT,
+)
+LINES = (
+    *on_both("aionet_streams", "aionet_framed", "streams"),
+    *on_uvloop("anyio", "easynetwork", "tornado"),
+    Candidate("gevent", "gevent"),
+    Candidate("twisted", "twisted"),
+    LIMIT,
+)
+GROWING = (
+    *on_both("aionet_streams", "streams"),
+    *on_uvloop("protocol"),
+    *OWN_LOOPS,
+    LIMIT,
+)
+
+
+@attrs.frozen
+class Section:
+    """Rows that belong into one table and one plot, each under the head of its column."""
+
+    name: str
+    title: str
+    columns: dict[str, Row | IdleRow]
+    plots: tuple[str, ...] = ("rate",)
+
+
+def echo_section(name: str, title: str, connections: int, candidates: tuple[Candidate, ...], *plots: str) -> Section:
+    """The echo of small, middle and large messages."""
+    sizes = {"64 B": 64, "1 kB": 1000, "100 kB": 100_000}
+    rows: dict[str, Row | IdleRow] = {
+        head: Row(
+            f"{name}-{size}",
+            f"{title}, {head}",
+            Workload("echo", size=size, connections=connections),
+            (),
+            candidates,
+        )
+        for head, size in sizes.items()
+    }
+    return Section(name, title, rows, plots)
+
+
+def growth_row(connections: int) -> Row:
+    """All of so many connections are busy."""
+    return Row(
+        f"growth-{connections}",
+        f"TCP echo, 64 B, {connections} connections",
+        Workload("echo", size=64, connections=connections),
+        (),
+        GROWING,
+    )
+
+
+LINES_ROW = Row("lines", "lines of 64 B, 16 a burst, 10 connections", Workload("lines", size=64, burst=16), (), LINES)
+ACCEPT_ROW = Row("accept", "connect, echo 64 B once, close, 10 at a time", Workload("accept", size=64), (), FASTEST)
+IDLE_ROW = IdleRow("idle", f"memory of an idle connection, of {MANY}", MANY, 0, (), FASTEST)
+
+SECTIONS: tuple[Section, ...] = (
+    echo_section("echo", "TCP echo, 10 connections", 10, EVERYBODY, "rate", "cpu"),
+    echo_section("echo-alone", "TCP echo, 1 connection", 1, FASTEST, "rate"),
+    echo_section("echo-crowd", "TCP echo, 200 connections", 200, FASTEST, "rate"),
+    Section("lines", "Pipelined lines of 64 B, 16 a burst, 10 connections", {"lines": LINES_ROW}),
+    Section("accept", "Connect, echo 64 B, close", {"connections": ACCEPT_ROW}),
+    Section(
+        "growth",
+        "Cost of a 64 B echo as connections grow",
+        {f"{count}": growth_row(count) for count in (10, 100, 1000, MANY)},
+        ("growth",),
+    ),
+    Section("idle", f"Memory of an idle connection, of {MANY}", {"KiB": IDLE_ROW}, ("memory",)),
+)
+
+
+def rows() -> list[Row | IdleRow]:
+    """Every row of every section, in order."""
+    return [row for section in SECTIONS for row in section.columns.values()]

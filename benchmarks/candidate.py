@@ -52,9 +52,16 @@ TITLES = {
     "udp_aionet_batches": "aionet datagram endpoint, recv_batch",
     "udp_aionet_protocol": "DatagramProtocol, aionet's transport",
     "udp_aionet_single": "aionet datagram endpoint, one sendto each",
+    "udp_anyio": "anyio's UDP socket",
     "udp_asyncudp": "asyncudp",
     "udp_c": "C, epoll",
+    "udp_dgram": "asyncio_dgram",
+    "udp_easynetwork": "EasyNetwork's UDP server",
+    "udp_gevent": "gevent's DatagramServer",
     "udp_protocol": "DatagramProtocol, the loop's transport",
+    "udp_sock": "loop.sock_recvfrom, sock_sendto",
+    "udp_trio": "trio's sockets",
+    "udp_twisted": "Twisted's DatagramProtocol",
 }
 
 

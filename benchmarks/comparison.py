@@ -53,6 +53,16 @@ GROWING = (
     *OWN_LOOPS,
     LIMIT,
 )
+UDP_ECHO = (
+    *on_both("udp_aionet", "udp_protocol"),
+    *on_uvloop("udp_aionet_protocol", "udp_sock", "udp_asyncudp", "udp_dgram", "udp_anyio", "udp_easynetwork"),
+    Candidate("udp_gevent", "gevent"),
+    Candidate("udp_trio", "trio"),
+    Candidate("udp_twisted", "twisted"),
+    Candidate("udp_c"),
+)
+UDP_RECEIVE = on_both("udp_aionet", "udp_aionet_batches", "udp_protocol")
+UDP_SEND = on_both("udp_aionet", "udp_aionet_single", "udp_protocol")
 
 
 @attrs.frozen
@@ -94,6 +104,17 @@ def growth_row(connections: int) -> Row:
 
 LINES_ROW = Row("lines", "lines of 64 B, 16 a burst, 10 connections", Workload("lines", size=64, burst=16), (), LINES)
 ACCEPT_ROW = Row("accept", "connect, echo 64 B once, close, 10 at a time", Workload("accept", size=64), (), FASTEST)
+UDP_ECHO_ROW = Row(
+    "udp-echo",
+    "UDP echo, 200 B, 20 peers with 4 in flight",
+    Workload("udp_echo", size=200, connections=20, burst=4),
+    (),
+    UDP_ECHO,
+)
+UDP_RECEIVE_ROW = Row(
+    "udp-receive", "UDP received in bulk, 1200 B", Workload("udp_receive", size=1200), (), UDP_RECEIVE
+)
+UDP_SEND_ROW = Row("udp-send", "UDP sent in bulk, 1200 B", Workload("udp_send", size=1200), (), UDP_SEND)
 IDLE_ROW = IdleRow("idle", f"memory of an idle connection, of {MANY}", MANY, 0, (), FASTEST)
 
 SECTIONS: tuple[Section, ...] = (
@@ -102,6 +123,9 @@ SECTIONS: tuple[Section, ...] = (
     echo_section("echo-crowd", "TCP echo, 200 connections", 200, FASTEST, "rate"),
     Section("lines", "Pipelined lines of 64 B, 16 a burst, 10 connections", {"lines": LINES_ROW}),
     Section("accept", "Connect, echo 64 B, close", {"connections": ACCEPT_ROW}),
+    Section("udp-echo", "UDP echo of 200 B, 20 peers with 4 in flight", {"datagrams": UDP_ECHO_ROW}),
+    Section("udp-receive", "UDP received in bulk, 1200 B", {"datagrams": UDP_RECEIVE_ROW}),
+    Section("udp-send", "UDP sent in bulk, 1200 B", {"datagrams": UDP_SEND_ROW}),
     Section(
         "growth",
         "Cost of a 64 B echo as connections grow",

@@ -15,6 +15,8 @@ LOOPS = ("asyncio", "uvloop")
 # Libraries that bring a loop of their own: their servers, as their names say, run on that and on no other.
 OWN_LOOPS = ("gevent", "trio", "twisted")
 
+ASYNCIO_ONLY = ("udp_sock",)  # uvloop has no sock_recvfrom
+
 # What a part of a server's name stands for, if that is a package that may be missing.
 PACKAGES = {
     "aiofastnet": "aiofastnet",
@@ -123,6 +125,8 @@ def loops_of(file: str) -> tuple[str, ...]:
     """The loops that a server file runs on; "" for a program in C."""
     if (SERVERS / f"{file}.c").exists():
         return ("",)
+    if file in ASYNCIO_ONLY:
+        return ("asyncio",)
     own = [loop for loop in OWN_LOOPS if loop in file.split("_")]
     return tuple(own) or LOOPS
 

@@ -55,7 +55,8 @@ GROWING = (
 )
 UDP_ECHO = (
     *on_both("udp_aionet", "udp_protocol"),
-    *on_uvloop("udp_aionet_protocol", "udp_sock", "udp_asyncudp", "udp_dgram", "udp_anyio", "udp_easynetwork"),
+    *on_uvloop("udp_aionet_protocol", "udp_asyncudp", "udp_dgram", "udp_anyio", "udp_easynetwork"),
+    Candidate("udp_sock", "asyncio"),
     Candidate("udp_gevent", "gevent"),
     Candidate("udp_trio", "trio"),
     Candidate("udp_twisted", "twisted"),

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncio_dgram
+from asyncio_dgram.aio import DatagramServer
 
 from benchmarks.servers import HOST, spell
 
 
-async def _echo(stream: asyncio_dgram.DatagramServer) -> None:
+async def _echo(stream: DatagramServer) -> None:
     while True:
         data, peer = await stream.recv()
         await stream.send(data, peer)

@@ -8,17 +8,14 @@ from gevent.server import DatagramServer
 from benchmarks.servers import HOST, spell
 
 
-class Echo(DatagramServer):
-    """Sends back what comes."""
-
-    def handle(self, data: bytes, address: tuple[str, int]) -> None:
-        self.socket.sendto(data, address)
-
-
 @contextmanager
 def udp_echo() -> Iterator[str]:
     """Echo what comes."""
-    server = Echo((HOST, 0))
+
+    def echo(data: bytes, peer: tuple[str, int]) -> None:
+        server.sendto(data, peer)
+
+    server = DatagramServer((HOST, 0), echo)
     server.start()
     try:
         yield spell(server.socket.getsockname())

@@ -3,6 +3,7 @@
 The colours are from the palette of Okabe and Ito, which every kind of colour blindness can tell apart.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from benchmarks.candidate import Candidate
 from benchmarks.comparison import LIMITS, SECTIONS, Section
@@ -29,6 +31,9 @@ STYLE: Any = {
     "svg.hashsalt": "aionet",  # the same figures give the same file
 }
 
+LABEL: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # the line of the limit stays behind it
+APART = 0.05  # of the height of the plot, from one name at the lines' ends to the next
+
 # A figure of each candidate, for one panel.
 Panel = dict[Candidate, float]
 
@@ -38,12 +43,13 @@ def draw(results: Results, directory: Path, kind: str = "svg") -> Iterator[Path]
     directory.mkdir(parents=True, exist_ok=True)
     for section in SECTIONS:
         for plot in section.plots:
+            path = (directory / plot_name(section, plot)).with_suffix(f".{kind}")
             with mpl.rc_context(STYLE):
                 figure = DRAWINGS[plot](section, results)
-            if figure is not None:
-                path = (directory / plot_name(section, plot)).with_suffix(f".{kind}")
+                if figure is None:
+                    continue
                 figure.savefig(path, dpi=100, metadata={"Date": None} if kind == "svg" else None)
-                yield path
+            yield path
 
 
 def rates(section: Section, results: Results) -> Figure | None:
@@ -98,19 +104,19 @@ def fill(axes: Axes, head: str, panel: Panel, shown: list[Candidate], *, named: 
     values = [panel.get(candidate, 0.0) for candidate in shown]
     colours = [BLUE if candidate.ours else GREY for candidate in shown]
     drawn = axes.barh(range(len(shown)), values, color=colours)
-    axes.bar_label(drawn, [short(value) if value else "" for value in values], padding=2, fontsize=7)
+    axes.bar_label(drawn, [short(value) if value else "" for value in values], padding=2, fontsize=7, bbox=LABEL)
     axes.set_yticks(range(len(shown)), [candidate.title for candidate in shown] if named else [""] * len(shown))
     for label, candidate in zip(axes.get_yticklabels(), shown, strict=True):
         label.set_fontweight("bold" if candidate.ours else "normal")
     axes.tick_params(axis="y", length=0)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.4, -0.6)  # the first on top
     most = max(values, default=0.0) or 1.0
     limit = next((panel[one] for one in LIMITS if one in panel), None)
     axes.set_xlim(0, most * 1.25)
     if limit is not None and limit <= most * 1.25:
-        axes.axvline(limit, color=ORANGE, linestyle="--", linewidth=1.2)
+        axes.axvline(limit, color=ORANGE, linestyle="--", linewidth=1.2, zorder=0.5)
     axes.set_title(head)
     if limit is not None:
         beyond = "" if limit <= most * 1.25 else " →"
@@ -125,23 +131,47 @@ def growths(section: Section, results: Results) -> Figure | None:
     figure = Figure(figsize=(WIDTH, 4.5), layout="constrained")
     axes = figure.subplots()
     peers = iter(COLOURS[2:])
+    ends: list[tuple[float, Candidate, str]] = []
     for candidate in dict.fromkeys(one for panel in panels.values() for one in panel):
         points = [(float(count), panel[candidate]) for count, panel in panels.items() if candidate in panel]
         limit = candidate in LIMITS
         colour = ORANGE if limit else COLOURS[candidate.loop == "uvloop"] if candidate.ours else next(peers)
-        style: dict[str, Any] = {
-            "linewidth": 2.5 if candidate.ours else 1.3,
-            "linestyle": "--" if limit else "-",
-            "marker": "o",
-        }
-        axes.plot(*zip(*points, strict=True), color=colour, label=candidate.title, markersize=4, **style)
-        axes.annotate(
-            candidate.title, points[-1], (6, 0), textcoords="offset points", color=colour, fontsize=8, va="center"
-        )
-    axes.set(xscale="log", yscale="log", xlabel="connections, all of them busy", ylabel="server's CPU µs a message")
+        style: dict[str, Any] = {"linewidth": 2.5 if candidate.ours else 1.3, "linestyle": "--" if limit else "-"}
+        axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, **style)
+        ends.append((points[-1][1], candidate, colour))
+    counts = [float(count) for count in panels]
+    axes.set(
+        xscale="log", yscale="log", xlabel="connections, all of them busy", ylabel="server's CPU time a message, µs"
+    )
+    axes.set_xticks(counts, [f"{count:,.0f}".replace(",", " ") for count in counts], minor=False)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.set_title(section.title)
     axes.grid(color="#E0E0E0", linewidth=0.6)
+    name_ends(axes, counts[-1], ends)
     return figure
+
+
+def name_ends(axes: Axes, right: float, ends: list[tuple[float, Candidate, str]]) -> None:
+    """The names beside the ends of the lines, none over another."""
+    least, most = axes.get_ylim()
+    next_free = 0.0
+    for value, candidate, colour in sorted(ends, key=lambda end: end[0]):
+        at = max(math.log(value / least) / math.log(most / least), next_free)
+        next_free = at + APART
+        axes.annotate(
+            candidate.title,
+            (right, value),
+            (1.03, at),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=8,
+            fontweight="bold" if candidate.ours else "normal",
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6},
+        )
 
 
 def short(value: float) -> str:

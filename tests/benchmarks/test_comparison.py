@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import attrs
 import pytest
@@ -23,6 +24,17 @@ TIMING = Timing(rounds=2, seconds=1.0, warmup=0.1)
 
 def sample(rate: int, *, busy: float = 1.0) -> Sample:
     return Sample(rate, seconds=1.0, server_cpu=busy, client_cpu=0.5)
+
+
+@pytest.fixture(scope="module")
+def plots(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """What draws, if matplotlib is installed; it has opened its fonts, which stay open as long as the process lives."""
+    module: ModuleType = pytest.importorskip("benchmarks.plots", exc_type=ImportError)
+    figure = module.Figure()
+    for weight in ("normal", "bold"):
+        figure.text(0, 0, "text", fontweight=weight)
+    figure.savefig(tmp_path_factory.mktemp("fonts") / "text.svg")
+    return module
 
 
 @pytest.fixture
@@ -120,8 +132,7 @@ def test_a_page_without_a_place_for_the_tables_is_refused(tmp_path: Path) -> Non
         put(page, iter([]))
 
 
-def test_the_plots_are_drawn_of_what_was_measured(found: Path, tmp_path: Path) -> None:
-    plots = pytest.importorskip("benchmarks.plots", exc_type=ImportError)
+def test_the_plots_are_drawn_of_what_was_measured(plots: ModuleType, found: Path, tmp_path: Path) -> None:
     drawn = [path.name for path in plots.draw(Results.read(found), tmp_path / "plots")]
     assert drawn == ["echo.svg", "echo-cpu.svg", "idle.svg"]
     first = (tmp_path / "plots" / "echo.svg").read_bytes()
@@ -129,8 +140,7 @@ def test_the_plots_are_drawn_of_what_was_measured(found: Path, tmp_path: Path) -
     assert (tmp_path / "plots" / "echo.svg").read_bytes() == first
 
 
-def test_the_growth_is_drawn_as_lines(tmp_path: Path) -> None:
-    plots = pytest.importorskip("benchmarks.plots", exc_type=ImportError)
+def test_the_growth_is_drawn_as_lines(plots: ModuleType, tmp_path: Path) -> None:
     (section,) = (section for section in SECTIONS if section.name == "growth")
     path, results = tmp_path / "comparison.json", []
     for row in section.columns.values():

@@ -35,10 +35,12 @@ PACKAGES = {
 # The names a reader knows; a server file that is not here goes by its own.
 TITLES = {
     "aiofastnet_protocol": "Protocol, aiofastnet's transport",
+    "aiofastnet_tls": "TLS, Protocol, aiofastnet's transport",
     "aionet_framed": "aionet framed streams",
     "aionet_protocol": "Protocol, aionet's transport",
     "aionet_socket": "aionet AsyncSocket",
     "aionet_streams": "aionet streams",
+    "aionet_tls": "TLS, aionet streams",
     "anyio": "anyio streams",
     "c": "C, epoll",
     "easynetwork": "EasyNetwork's TCP server",
@@ -47,6 +49,7 @@ TITLES = {
     "sock": "loop.sock_recv, sock_sendall",
     "streams": "asyncio streams",
     "streams_64k": "asyncio streams, 64 KiB reads",
+    "streams_tls": "TLS, asyncio streams",
     "tornado": "Tornado's IOStream",
     "trio": "trio streams",
     "twisted": "Twisted's Protocol",

@@ -32,7 +32,7 @@ def affordable(connections: int) -> int:
     return connections if hard == resource.RLIM_INFINITY else min(connections, hard - SPARE_DESCRIPTORS)
 
 
-def memory_of_connection(candidate: Candidate, connections: int) -> float:
+def memory_of_connection(candidate: Candidate, connections: int, *, tls: bool = False) -> float:
     """Bytes for each of so many idle connections that have exchanged one message.
 
     Raises:
@@ -44,7 +44,7 @@ def memory_of_connection(candidate: Candidate, connections: int) -> float:
         address = server.hear()["address"]
 
         def hold(count: int) -> Program:
-            workload = Workload("hold", size=64, connections=count)
+            workload = Workload("hold", size=64, connections=count, tls=tls)
             return load(address, workload, server.process.pid, client_core)
 
         with hold(10) as client:  # what the first connection sets up for all is no cost of a connection
@@ -68,6 +68,7 @@ class IdleRow:
     most: int
     ours: tuple[Candidate, ...]
     shown: tuple[Candidate, ...] = ()
+    tls: bool = False
 
     def measure(self, timing: Timing, progress: Progress) -> Result:
         """Measure every candidate once a round and judge."""
@@ -82,7 +83,7 @@ class IdleRow:
                     continue
                 progress(f"{connections} idle connections, round {turn} of {timing.rounds}: {candidate.title}")
                 try:
-                    samples.setdefault(candidate, []).append(memory_of_connection(candidate, connections))
+                    samples.setdefault(candidate, []).append(memory_of_connection(candidate, connections, tls=self.tls))
                 except BenchmarkError as error:
                     failures[candidate] = str(error)
         return self.judge(connections, samples, failures)

@@ -10,6 +10,9 @@
  * accept  each message on a connection of its own: connect, send, read the reply, close; `connections` of them in flight
  * hold    exchange one message on each of `connections`, say so, and keep them open and idle until stdin ends
  *
+ * Compiled with -DTLS it speaks TLS 1.3 in the modes echo, accept and hold, and believes any certificate: accept mode then
+ * counts full handshakes.
+ *
  * Prints one line of JSON. Leaves with status 2 and a line on stderr if a reply has wrong, missing or surplus bytes.
  *
  * The messages are windows into one pattern of pseudo-random bytes, a different window each time: nothing is copied to
@@ -32,6 +35,9 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/ssl.h>
+#endif
 
 enum {
     WINDOWS = 1021,
@@ -48,6 +54,10 @@ struct connection {
     int fd;
     bool writing;  /* EPOLLOUT is asked for */
     bool answered; /* has had a reply, so the server has accepted it */
+#ifdef TLS
+    SSL *tls;
+    bool shaking; /* the handshake waits for the server: there is no use in being told that we may write */
+#endif
     const char *message;
     size_t sent, received;
     size_t target; /* prefixed: how much may be sent so far */
@@ -112,6 +122,84 @@ static double server_cpu(void) {
     return seconds_of(clock);
 }
 
+/* ---- bytes ---- */
+
+#ifdef TLS
+static SSL_CTX *tls;
+
+/* The count of an OpenSSL call as send and recv would return it. */
+static ssize_t result_of(struct connection *connection, int n) {
+    if (n > 0)
+        return n;
+    int error = SSL_get_error(connection->tls, n);
+    connection->shaking = error == SSL_ERROR_WANT_READ;
+    if (error == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+        fail("TLS: error %d", error);
+    errno = EAGAIN;
+    return -1;
+}
+
+static ssize_t put(struct connection *connection, const char *data, size_t size) {
+    return result_of(connection, SSL_write(connection->tls, data, (int)size));
+}
+
+static ssize_t take(struct connection *connection, char *data, size_t size) {
+    return result_of(connection, SSL_read(connection->tls, data, (int)size));
+}
+
+static bool must_wait(struct connection *connection) {
+    return connection->shaking;
+}
+
+static void begin_tls(struct connection *connection) {
+    connection->tls = SSL_new(tls);
+    if (!connection->tls || !SSL_set_fd(connection->tls, connection->fd))
+        fail("TLS: out of memory");
+    SSL_set_connect_state(connection->tls);
+    connection->shaking = false;
+}
+
+static void end_tls(struct connection *connection) {
+    SSL_shutdown(connection->tls);
+    SSL_free(connection->tls);
+}
+
+static void prepare_tls(void) {
+    if (options.mode != ECHO && options.mode != ACCEPT && options.mode != HOLD)
+        fail("%s: expected echo, accept or hold with TLS", mode_names[options.mode]);
+    tls = SSL_CTX_new(TLS_client_method());
+    if (!tls || !SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION))
+        fail("TLS: no TLS 1.3");
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+}
+#else
+static ssize_t put(struct connection *connection, const char *data, size_t size) {
+    return send(connection->fd, data, size, MSG_NOSIGNAL);
+}
+
+static ssize_t take(struct connection *connection, char *data, size_t size) {
+    return recv(connection->fd, data, size, 0);
+}
+
+static bool must_wait(struct connection *connection) {
+    (void)connection;
+    return false;
+}
+
+static void begin_tls(struct connection *connection) {
+    (void)connection;
+}
+
+static void end_tls(struct connection *connection) {
+    (void)connection;
+}
+
+static void prepare_tls(void) {
+}
+#endif
+
 /* ---- messages ---- */
 
 static void make_pattern(void) {
@@ -146,14 +234,13 @@ static void watch(struct connection *connection, int operation, bool writing) {
 
 static void write_message(struct connection *connection) {
     while (connection->sent < options.message) {
-        ssize_t n = send(connection->fd, connection->message + connection->sent, options.message - connection->sent,
-                         MSG_NOSIGNAL);
+        ssize_t n = put(connection, connection->message + connection->sent, options.message - connection->sent);
         if (n < 0 && errno == EAGAIN)
             break;
         check(n >= 0, "send");
         connection->sent += (size_t)n;
     }
-    bool writing = connection->sent < options.message;
+    bool writing = connection->sent < options.message && !must_wait(connection);
     if (writing != connection->writing)
         watch(connection, EPOLL_CTL_MOD, writing);
 }
@@ -166,7 +253,7 @@ static void send_next(struct connection *connection) {
 /* Reads what has come and compares it; true when the reply is complete. */
 static bool read_reply(struct connection *connection) {
     size_t expected = options.message - connection->received;
-    ssize_t n = recv(connection->fd, reply, expected + 1, 0); /* room for a surplus byte, to see it */
+    ssize_t n = take(connection, reply, expected + 1); /* room for a surplus byte, to see it */
     if (n < 0 && errno == EAGAIN)
         return false;
     check(n >= 0, "recv");
@@ -257,6 +344,7 @@ static void open_connection(struct connection *connection) {
     int connected = connect(connection->fd, &options.address.any, options.address_length);
     check(connected == 0 || errno == EINPROGRESS, "connect"); /* the first send waits for it, and has its error */
     watch(connection, EPOLL_CTL_ADD, false);
+    begin_tls(connection);
     next_message(connection);
     connection->target = options.message;
     if (options.mode == PREFIXED)
@@ -266,6 +354,7 @@ static void open_connection(struct connection *connection) {
 }
 
 static void close_connection(struct connection *connection) {
+    end_tls(connection);
     close(connection->fd);
     connection->fd = -1;
 }
@@ -294,7 +383,7 @@ static void advance(void) {
 static bool serve(struct connection *connection, uint32_t events) {
     if (options.mode == PREFIXED)
         return exchange_frames(connection, events);
-    if (events & EPOLLOUT)
+    if (events & EPOLLOUT || connection->sent < options.message)
         write_message(connection);
     if (!(events & ~(uint32_t)EPOLLOUT) || !read_reply(connection))
         return false;
@@ -417,6 +506,7 @@ static void parse_options(int argc, char **argv) {
 int main(int argc, char **argv) {
     parse_options(argc, argv);
     make_pattern();
+    prepare_tls();
     poller = epoll_create1(EPOLL_CLOEXEC);
     connections = calloc((size_t)options.connections, sizeof *connections);
     check(poller >= 0 && connections, "setting up");
@@ -425,5 +515,8 @@ int main(int argc, char **argv) {
         hold();
     else
         report();
+    for (long i = 0; i < opened; i++)
+        if (connections[i].fd >= 0)
+            close_connection(&connections[i]);
     return 0;
 }

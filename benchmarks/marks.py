@@ -120,6 +120,31 @@ ROWS: tuple[Row | IdleRow, ...] = (
         everywhere("udp_aionet", "udp_aionet_single", 5.0),
         shown=tuple(Candidate("udp_protocol", loop) for loop in LOOPS),
     ),
+    Row(
+        "tls-echo",
+        "TLS echo, 1000 B, 10 connections",
+        Workload("echo", size=1000, tls=True),
+        (
+            on("asyncio", "aionet_tls", "streams_tls", 2.0),
+            on("uvloop", "aionet_tls", "streams_tls", 2.5),
+            *everywhere("aionet_tls", "aiofastnet_tls", 0.65),
+        ),
+    ),
+    Row(
+        "tls-handshake",
+        "TLS handshake, echo 64 B once, close, 10 at a time",
+        Workload("accept", size=64, tls=True),
+        everywhere("aionet_tls", "streams_tls", 1.0),
+    ),
+    IdleRow(
+        "tls-idle",
+        "memory of an idle TLS connection with its Stream and its task, of 1000",
+        connections=1000,
+        most=24 * KIB,
+        ours=tuple(Candidate("aionet_tls", loop) for loop in LOOPS),
+        shown=tuple(Candidate("streams_tls", loop) for loop in LOOPS),
+        tls=True,
+    ),
     IdleRow(
         "idle",
         "memory of an idle connection with its Stream and its task, of 10 000",

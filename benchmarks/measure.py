@@ -18,6 +18,8 @@ from benchmarks.candidate import Candidate
 Mode = Literal["echo", "lines", "prefixed", "accept", "hold", "udp_echo", "udp_receive", "udp_send"]
 
 ROOT = Path(__file__).parent.parent
+# Debian, Ubuntu: apt install libssl-dev. Only the rows about TLS need it.
+TLS_FLAGS = ("-DTLS", "-lssl", "-lcrypto")
 PATIENCE = 15.0  # seconds for a process to leave; only a broken one needs them
 
 
@@ -35,6 +37,7 @@ class Workload:
     burst: int = 16
     warmup: float = 0.5
     seconds: float = 2.0
+    tls: bool = False
 
     @property
     def service(self) -> str:
@@ -48,7 +51,7 @@ class Workload:
 
     def arguments(self) -> list[str]:
         """The load generator's command line."""
-        named = {name: value for name, value in attrs.asdict(self).items() if name != "mode"}
+        named = {name: value for name, value in attrs.asdict(self).items() if name not in {"mode", "tls"}}
         return [self.mode, *(word for name, value in named.items() for word in (f"--{name}", str(value)))]
 
 
@@ -164,7 +167,8 @@ class Program:
 
 def load(address: str, workload: Workload, server: int, core: int) -> Program:
     """The load generator, started."""
-    program = native.build("datagrams.c" if workload.datagrams else "load.c")
+    source, flags = ("datagrams.c", ()) if workload.datagrams else ("load.c", TLS_FLAGS if workload.tls else ())
+    program = native.build(source, flags=flags)
     command = [str(program), *workload.arguments(), "--address", address, "--server", str(server)]
     return Program(command, core)
 

@@ -30,21 +30,21 @@ def compiler() -> str:
     return path
 
 
-def build(source: str, cache: Path | None = None) -> Path:
-    """The program compiled from a C file of this folder, for example `load.c`.
+def build(source: str, cache: Path | None = None, flags: tuple[str, ...] = ()) -> Path:
+    """The program compiled from a C file of this folder, for example `load.c`; `flags` come last, as libraries must.
 
     Raises:
         CompilerError: without a compiler, or with what it said.
 
     """
-    text = (HERE / source).read_bytes()
+    text = (HERE / source).read_bytes() + " ".join(flags).encode()
     cache = cache or cache_directory()
     program = cache / f"{Path(source).stem}-{hashlib.sha256(text).hexdigest()[:16]}"
     if program.exists():
         return program
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = program.with_suffix(f".{os.getpid()}")
-    command = [compiler(), *FLAGS, "-o", str(fresh), str(HERE / source)]
+    command = [compiler(), *FLAGS, "-o", str(fresh), str(HERE / source), *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         message = f"{' '.join(command)} failed:\n{done.stderr}"

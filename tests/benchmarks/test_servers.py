@@ -23,8 +23,9 @@ def offers(candidate: Candidate, service: str) -> bool:
 
 SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.05)
 STREAMS = Candidate("streams", "asyncio")
+TLS = [one for one in every() if one.file.endswith("_tls")]
 UDP = [one for one in every() if one.file.startswith("udp_")]
-ECHO = [one for one in every() if one not in UDP and one.file != "aionet_framed"]  # which knows messages, no bytes
+ECHO = [one for one in every() if one not in (*TLS, *UDP) and one.file != "aionet_framed"]  # which knows messages, no bytes
 LINES = [Candidate("c"), *(one for one in every() if offers(one, "lines"))]
 PREFIXED = [Candidate("c"), *(one for one in every() if offers(one, "prefixed"))]
 
@@ -72,6 +73,21 @@ def test_datagrams_are_echoed_received_and_sent(candidate: Candidate, mode: Mode
     sample = measure(installed(candidate), attrs.evolve(SHORT, mode=mode, size=1200, burst=4))
     assert sample.messages > 0
     assert sample.server_cpu > 0
+
+
+@pytest.mark.parametrize("candidate", TLS, ids=str)
+def test_echoes_through_tls(candidate: Candidate) -> None:
+    for size in (1, 1000, 300_000):
+        assert measure(installed(candidate), attrs.evolve(SHORT, size=size, tls=True)).messages > 0
+
+
+@pytest.mark.parametrize("candidate", TLS, ids=str)
+def test_shakes_hands_many_times(candidate: Candidate) -> None:
+    assert measure(installed(candidate), attrs.evolve(SHORT, mode="accept", size=64, tls=True)).messages > 0
+
+
+def test_tls_connections_that_are_held_take_memory() -> None:
+    assert 5_000 < memory_of_connection(Candidate("aionet_tls", "asyncio"), connections=100, tls=True) < 100_000
 
 
 def test_connections_that_are_held_take_memory() -> None:

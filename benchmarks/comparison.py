@@ -118,6 +118,16 @@ UDP_RECEIVE_ROW = Row(
 UDP_SEND_ROW = Row("udp-send", "UDP sent in bulk, 1200 B", Workload("udp_send", size=1200), (), UDP_SEND)
 # Without EasyNetwork, whose connection takes half a MiB with buffers of this size: 5 GB for all of them.
 IDLE = tuple(candidate for candidate in FASTEST if candidate.file != "easynetwork")
+TLS = (
+    *on_both("aionet_tls", "streams_tls"),
+    *on_uvloop("protocol_tls", "aiofastnet_tls", "tornado_tls"),
+    Candidate("gevent_tls", "gevent"),
+    Candidate("trio_tls", "trio"),
+)
+TLS_ECHO_ROW = Row("tls-echo", "TLS echo, 1 kB, 10 connections", Workload("echo", tls=True), (), TLS)
+TLS_HANDSHAKE_ROW = Row(
+    "tls-handshake", "TLS handshake, echo 64 B, close", Workload("accept", size=64, tls=True), (), TLS
+)
 IDLE_ROW = IdleRow("idle", f"memory of an idle connection, of {MANY}", MANY, 0, (), IDLE)
 
 SECTIONS: tuple[Section, ...] = (
@@ -126,6 +136,8 @@ SECTIONS: tuple[Section, ...] = (
     echo_section("echo-crowd", "TCP echo, 200 connections", 200, FASTEST, "rate"),
     Section("lines", "Pipelined lines of 64 B, 16 a burst, 10 connections", {"lines": LINES_ROW}),
     Section("accept", "Connect, echo 64 B, close", {"connections": ACCEPT_ROW}),
+    Section("tls-echo", "TLS echo of 1 kB, 10 connections", {"messages": TLS_ECHO_ROW}, ("rate", "cpu")),
+    Section("tls-handshake", "TLS handshake, echo 64 B, close", {"handshakes": TLS_HANDSHAKE_ROW}),
     Section("udp-echo", "UDP echo of 200 B, 20 peers with 4 in flight", {"datagrams": UDP_ECHO_ROW}),
     Section("udp-receive", "UDP received in bulk, 1200 B", {"datagrams": UDP_RECEIVE_ROW}),
     Section("udp-send", "UDP sent in bulk, 1200 B", {"datagrams": UDP_SEND_ROW}),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from socket import IPPROTO_TCP, TCP_NODELAY
+from ssl import SSLContext
 
 from gevent.server import StreamServer
 from gevent.socket import socket
@@ -11,7 +12,8 @@ from benchmarks.servers import HOST, spell
 from benchmarks.servers.sock import RECV_SIZE
 
 
-def _echo(client: socket, _: tuple[str, int]) -> None:
+def echo_client(client: socket, _: tuple[str, int]) -> None:
+    """Send back what comes."""
     client.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     while data := client.recv(RECV_SIZE):
         client.sendall(data)
@@ -25,8 +27,9 @@ def _lines(client: socket, _: tuple[str, int]) -> None:
 
 
 @contextmanager
-def _serve(handler: Callable[[socket, tuple[str, int]], None]) -> Iterator[str]:
-    server = StreamServer((HOST, 0), handler, backlog=4096)
+def serve(handler: Callable[[socket, tuple[str, int]], None], **tls: SSLContext) -> Iterator[str]:
+    """Serve with a handler, and give the address."""
+    server = StreamServer((HOST, 0), handler, backlog=4096, **tls)
     server.start()
     try:
         yield spell(server.socket.getsockname())
@@ -36,9 +39,9 @@ def _serve(handler: Callable[[socket, tuple[str, int]], None]) -> Iterator[str]:
 
 def echo() -> AbstractContextManager[str]:
     """Echo what comes."""
-    return _serve(_echo)
+    return serve(echo_client)
 
 
 def lines() -> AbstractContextManager[str]:
     """Echo line by line."""
-    return _serve(_lines)
+    return serve(_lines)

@@ -35,7 +35,8 @@ class Lines(TCPServer):
 
 
 @asynccontextmanager
-async def _serve(server: TCPServer) -> AsyncIterator[str]:
+async def serve(server: TCPServer) -> AsyncIterator[str]:
+    """Listen, and give the address."""
     sockets = bind_sockets(0, HOST, backlog=4096)
     server.add_sockets(sockets)
     try:
@@ -47,9 +48,9 @@ async def _serve(server: TCPServer) -> AsyncIterator[str]:
 
 def echo() -> AbstractAsyncContextManager[str]:
     """Echo what comes."""
-    return _serve(Echo(read_chunk_size=READ_SIZE))
+    return serve(Echo(read_chunk_size=READ_SIZE))
 
 
 def lines() -> AbstractAsyncContextManager[str]:
     """Echo line by line."""
-    return _serve(Lines())
+    return serve(Lines())

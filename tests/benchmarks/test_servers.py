@@ -25,7 +25,9 @@ SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.05)
 STREAMS = Candidate("streams", "asyncio")
 TLS = [one for one in every() if one.file.endswith("_tls")]
 UDP = [one for one in every() if one.file.startswith("udp_")]
-ECHO = [one for one in every() if one not in (*TLS, *UDP) and one.file != "aionet_framed"]  # which knows messages, no bytes
+ECHO = [
+    one for one in every() if one not in (*TLS, *UDP) and one.file != "aionet_framed"
+]  # which knows messages, no bytes
 LINES = [Candidate("c"), *(one for one in every() if offers(one, "lines"))]
 PREFIXED = [Candidate("c"), *(one for one in every() if offers(one, "prefixed"))]
 

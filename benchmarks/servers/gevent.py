@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from socket import IPPROTO_TCP, TCP_NODELAY
+from typing import Any
 
 from gevent.server import StreamServer
 from gevent.socket import socket
@@ -26,7 +27,7 @@ def _lines(client: socket, _: tuple[str, int]) -> None:
 
 
 @contextmanager
-def serve(handler: Callable[[socket, tuple[str, int]], None], **tls: object) -> Iterator[str]:
+def serve(handler: Callable[[socket, tuple[str, int]], None], **tls: Any) -> Iterator[str]:  # noqa: ANN401  what StreamServer hands to wrap_socket
     """Serve with a handler, and give the address."""
     server = StreamServer((HOST, 0), handler, backlog=4096, **tls)
     server.start()

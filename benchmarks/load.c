@@ -44,7 +44,7 @@ enum {
     PREFIX = 4, /* bytes of a frame's length, big-endian */
     STEP = 61, /* bytes from one window to the next: few, so that the pattern stays in the cache */
     EVENTS = 256,
-    OPENING = 100, /* connections that hold mode opens at a time, to stay within any server's backlog */
+    OPENING = 100, /* connections that wait for their first reply at a time, to stay within any server's backlog */
 };
 
 enum mode { ECHO, LINES, PREFIXED, ACCEPT, HOLD, MODES };
@@ -52,7 +52,8 @@ static const char *const mode_names[] = {"echo", "lines", "prefixed", "accept", 
 
 struct connection {
     int fd;
-    bool writing; /* EPOLLOUT is asked for */
+    bool writing;  /* EPOLLOUT is asked for */
+    bool answered; /* has had a reply, so the server has accepted it */
 #ifdef TLS
     SSL *tls;
     bool shaking; /* the handshake waits for the server: there is no use in being told that we may write */
@@ -84,7 +85,7 @@ static struct {
 static char *pattern, *reply;
 static size_t window; /* the next message's place in the pattern */
 static struct connection *connections;
-static long opened;
+static long opened, answered;
 static uint64_t messages, connects;
 static int poller;
 static bool measuring, finishing;
@@ -244,6 +245,11 @@ static void write_message(struct connection *connection) {
         watch(connection, EPOLL_CTL_MOD, writing);
 }
 
+static void send_next(struct connection *connection) {
+    next_message(connection);
+    write_message(connection);
+}
+
 /* Reads what has come and compares it; true when the reply is complete. */
 static bool read_reply(struct connection *connection) {
     size_t expected = options.message - connection->received;
@@ -279,6 +285,18 @@ static void write_frames(struct connection *connection) {
         watch(connection, EPOLL_CTL_MOD, writing);
 }
 
+static void open_connection(struct connection *connection);
+
+/* The first reply on a connection makes room for one more. */
+static void note_answer(struct connection *connection) {
+    if (connection->answered)
+        return;
+    connection->answered = true;
+    answered++;
+    if (opened < options.connections)
+        open_connection(&connections[opened++]);
+}
+
 /* One event in prefixed mode; true when all that was sent has come back and there is to be no more. */
 static bool exchange_frames(struct connection *connection, uint32_t events) {
     size_t expected = connection->sent - connection->received;
@@ -288,6 +306,7 @@ static bool exchange_frames(struct connection *connection, uint32_t events) {
     if (n == 0 && readable)
         fail("the server closed after %zu bytes", connection->received);
     if (n > 0) {
+        note_answer(connection);
         size_t before = connection->received / options.line;
         if ((size_t)n > expected)
             fail("the replies are longer than the messages");
@@ -345,6 +364,8 @@ static void close_connection(struct connection *connection) {
 static void advance(void) {
     double now = seconds_of(CLOCK_MONOTONIC), cpu;
     static double warm;
+    if (answered < options.connections)
+        return;
     if (warm == 0)
         warm = now + options.warmup;
     if (!measuring && now >= warm) {
@@ -367,30 +388,32 @@ static bool serve(struct connection *connection, uint32_t events) {
     if (!(events & ~(uint32_t)EPOLLOUT) || !read_reply(connection))
         return false;
     messages += (uint64_t)options.burst;
-    if (options.mode == HOLD) {
-        if (opened == options.connections)
-            return true;
-        open_connection(&connections[opened++]);
-        return false;
-    }
+    bool first = !connection->answered;
+    note_answer(connection);
+    if (options.mode == HOLD)
+        return true;
+    if (options.mode != ACCEPT && answered < options.connections)
+        return false; /* the others would wait long for their turn if this one went on */
     if (options.mode == ACCEPT)
         close_connection(connection);
+    else if (first)
+        for (long i = 0; i < options.connections; i++)
+            if (&connections[i] != connection)
+                send_next(&connections[i]);
     if (finishing)
         return true;
-    if (options.mode == ACCEPT) {
+    if (options.mode == ACCEPT)
         open_connection(connection);
-    } else {
-        next_message(connection);
-        write_message(connection);
-    }
+    else
+        send_next(connection);
     return false;
 }
 
 /* Runs until every connection has had the reply to its last message. */
 static void run(void) {
     struct epoll_event events[EVENTS];
-    long waiting = options.mode == HOLD && options.connections > OPENING ? OPENING : options.connections;
-    while (opened < waiting)
+    long waiting = options.connections;
+    while (opened < waiting && opened < OPENING)
         open_connection(&connections[opened++]);
     while (waiting > 0) {
         int count = epoll_wait(poller, events, EVENTS, (int)(options.patience < 1e6 ? options.patience * 1e3 : -1));

@@ -7,7 +7,19 @@ from pathlib import Path
 
 BUSY = 0.5  # load average above which others are at work
 
-LIBRARIES = ("aionet", "uvloop", "aiofastnet")
+LIBRARIES = (
+    "aionet",
+    "uvloop",
+    "aiofastnet",
+    "anyio",
+    "trio",
+    "twisted",
+    "tornado",
+    "gevent",
+    "easynetwork",
+    "asyncudp",
+    "asyncio-dgram",
+)
 
 
 def processor() -> str:

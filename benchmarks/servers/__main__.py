@@ -5,59 +5,9 @@ stdin or SIGTERM asks for the CPU time the last time.
 """
 
 import argparse
-import asyncio
-import gc
 import importlib
-import json
-import os
-import resource
-import signal
-import sys
-from collections.abc import Callable
 
-from benchmarks.servers import Service
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
-
-
-def loop_factory(name: str) -> LoopFactory:
-    """The factory of the loop with that name: asyncio's own, or that of the package called so."""
-    module = importlib.import_module(name)
-    factory: LoopFactory = module.new_event_loop
-    return factory
-
-
-def report() -> None:
-    """Print the CPU seconds of this process, after a collection: whoever asks may look at the memory next."""
-    gc.collect()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    say(cpu=usage.ru_utime + usage.ru_stime)
-
-
-def say(**values: object) -> None:
-    """Print one line of JSON at once."""
-    sys.stdout.write(json.dumps(values) + "\n")
-    sys.stdout.flush()
-
-
-async def run(service: Service) -> None:
-    """Serve until stdin ends or SIGTERM comes."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-
-    def obey() -> None:
-        if os.read(sys.stdin.fileno(), 4096):
-            report()
-        else:
-            loop.remove_reader(sys.stdin.fileno())
-            stopped.set()
-
-    async with service() as address:
-        say(address=address)
-        loop.add_reader(sys.stdin.fileno(), obey)
-        loop.add_signal_handler(signal.SIGTERM, stopped.set)
-        await stopped.wait()
-        report()
+from benchmarks.servers import _on_asyncio
 
 
 def main() -> None:
@@ -68,9 +18,11 @@ def main() -> None:
     parser.add_argument("--loop", default="asyncio")
     arguments = parser.parse_args()
     module = importlib.import_module(f"benchmarks.servers.{arguments.file}")
-    service: Service = getattr(module, arguments.service)
-    with asyncio.Runner(loop_factory=loop_factory(arguments.loop)) as runner:
-        runner.run(run(service))
+    service = getattr(module, arguments.service)
+    if arguments.loop in {"gevent", "trio", "twisted"}:  # which bring a loop of their own
+        importlib.import_module(f"benchmarks.servers._on_{arguments.loop}").run(service)
+    else:
+        _on_asyncio.run(service, arguments.loop)
 
 
 if __name__ == "__main__":

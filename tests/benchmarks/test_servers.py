@@ -14,15 +14,22 @@ from benchmarks.measure import BenchmarkError, Mode, Program, Workload, cores, m
 
 pytestmark = pytest.mark.usefixtures("cc")
 
+
+def offers(candidate: Candidate, service: str) -> bool:
+    """Whether a server file has that service: it says so by a function of that name."""
+    source = SERVERS / f"{candidate.file}.py"
+    return f"def {service}(" in source.read_text() if source.exists() else service == "udp_echo"
+
+
 SHORT = Workload("echo", size=1000, connections=3, warmup=0.01, seconds=0.05)
 STREAMS = Candidate("streams", "asyncio")
-UDP = [one for one in every() if one.file.startswith("udp_")]
 TLS = [one for one in every() if one.file.endswith("_tls")]
+UDP = [one for one in every() if one.file.startswith("udp_")]
 ECHO = [
-    one for one in every() if one not in UDP + TLS and one.file != "aionet_framed"
+    one for one in every() if one not in (*TLS, *UDP) and one.file != "aionet_framed"
 ]  # which knows messages, no bytes
-LINES = [Candidate("c"), *(one for one in every() if one.file in {"streams", "aionet_streams", "aionet_framed"})]
-PREFIXED = [one for one in LINES if one.file != "aionet_streams"]
+LINES = [Candidate("c"), *(one for one in every() if offers(one, "lines"))]
+PREFIXED = [Candidate("c"), *(one for one in every() if offers(one, "prefixed"))]
 
 
 def installed(candidate: Candidate) -> Candidate:
@@ -57,12 +64,6 @@ def test_echoes_lines(candidate: Candidate) -> None:
 def test_echoes_messages_with_their_length_in_front(candidate: Candidate) -> None:
     for size in (1, 100, 5000):
         assert measure(installed(candidate), attrs.evolve(SHORT, mode="prefixed", size=size, burst=64)).messages > 0
-
-
-def offers(candidate: Candidate, service: str) -> bool:
-    """Whether a server file has that service: it says so by a function of that name."""
-    source = SERVERS / f"{candidate.file}.py"
-    return f"def {service}(" in source.read_text() if source.exists() else service == "udp_echo"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,7 @@ def test_a_server_says_what_cpu_time_it_used_when_told_to_end(ending: signal.Sig
         ("__main__@uvloop", "expected one of"),
         ("streams", "expected streams@asyncio or streams@uvloop"),
         ("streams@trio", "expected streams@asyncio or streams@uvloop"),
+        ("trio@uvloop", "expected trio@trio$"),
         ("c@uvloop", "expected c alone"),
     ],
 )
@@ -171,3 +173,8 @@ def test_a_server_that_does_not_exist_is_refused_by_name(text: str, complaint: s
 @pytest.mark.parametrize("candidate", every(), ids=str)
 def test_a_server_is_found_by_what_it_prints_as(candidate: Candidate) -> None:
     assert Candidate.parse(str(candidate)) == candidate
+
+
+def test_a_library_with_a_loop_of_its_own_needs_no_loop_named() -> None:
+    assert Candidate.parse("gevent") == Candidate("gevent", "gevent")
+    assert Candidate.parse("gevent").title == "gevent's StreamServer"

@@ -85,7 +85,8 @@ class GeneratorActor:
 
     def close(self) -> None:
         """End the generator."""
-        _end(self._begun)
+        if self._process is not None:
+            _end(self._process)
 
     @property
     def _begun(self) -> Process:

@@ -40,6 +40,7 @@ class WorkerChannel:
         self._title = f"worker {address}"
         self._address = address
         self._actor: Any = None
+        self._lost = False
         self._offset = 0  # of the worker's clock, in ns
         self._said: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._readable, self._wakeup = socket.socketpair()
@@ -59,9 +60,13 @@ class WorkerChannel:
                     if said.keys() & {"done", "failed", "lost"}:
                         return
         except TimeoutError:
-            self._hand_on({"lost": f"no answer within {PATIENCE:g} s"})
+            self._lose(f"no answer within {PATIENCE:g} s")
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-            self._hand_on({"lost": str(error) or type(error).__name__})
+            self._lose(str(error) or type(error).__name__)
+
+    def _lose(self, why: str) -> None:
+        self._lost = True
+        self._hand_on({"lost": f"lost: {why}"})
 
     async def _start(self) -> None:
         # Neither moved to another worker nor begun anew: the worker is where the load is to come from.
@@ -116,7 +121,7 @@ class WorkerChannel:
 
     async def end(self) -> None:
         """End the generator, if its worker can still be reached."""
-        if self._actor is not None and self.worker is not None:
+        if self._actor is not None and not self._lost:
             await self._call("close")
 
     # --- elsewhere --------------------------------------------------------------------------------------------------

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import importlib
+import importlib.metadata
 import logging
 import re
-import signal
 import threading
 import warnings
 from contextlib import AsyncExitStack
@@ -27,7 +26,6 @@ import attrs
 from aionet.bench.channel import WorkerChannel
 from aionet.bench.conduct import Conductor
 from aionet.bench.histogram import require_library
-from aionet.bench.machine import Worker
 from aionet.bench.process import PATIENCE
 from aionet.errors import AionetError, MissingExtraError, OptionError
 
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from aionet.bench.conduct import Observer
+    from aionet.bench.machine import Worker
     from aionet.bench.plan import Plan
     from aionet.bench.results import Results
 
@@ -47,6 +46,8 @@ _LOCAL: Final = re.compile(r"local:([1-9]\d{0,2})")
 _REMOTE: Final = re.compile(r"[a-z]+://[^/]+")
 # A scheduler that lives answers at once; one that is just starting needs some seconds.
 _REACH: Final = 10.0
+# A terminal signals the whole process group. Workers here must outlive that: they have results to tell.
+_IGNORE_CTRL_C: Final = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 # How far ahead the start is, in seconds: the order to start has to reach every worker, through the scheduler.
 _AHEAD: Final = 0.5
 
@@ -74,10 +75,9 @@ def measure_on(
         raise OptionError(f"cluster {cluster!r}: expected {FORMS}")
     require_library()
     with _Fleet(cluster, plan) as fleet:
-        conductor = Conductor(
-            fleet.plan, fleet.channels, command=command, pids=pids, observer=observer, ahead=_AHEAD
-        )
-        return attrs.evolve(conductor.measure(), workers=fleet.workers())
+        conductor = Conductor(fleet.plan, fleet.channels, command=command, pids=pids, observer=observer, ahead=_AHEAD)
+        found = conductor.measure()
+        return attrs.evolve(found, workers=fleet.workers(), failures=[*fleet.left_out, *found.failures])
 
 
 def _distributed() -> Any:  # noqa: ANN401 - used as a package without types: it has few
@@ -94,18 +94,14 @@ class _Fleet:
         self._cluster = cluster
         self.plan = plan
         self.channels: list[WorkerChannel] = []
+        self.left_out: list[str] = []  # which workers cannot generate, and why
         self._distributed = _distributed()
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name="aionet bench cluster", daemon=True)
 
     def __enter__(self) -> Self:
-        # Ctrl-C in the terminal must not reach local workers, which have results to tell: a thread and the processes
-        # it starts inherit which signals are blocked.
-        former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self._thread.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        self._thread.start()
         try:
             self._ready.result()
         except BaseException:
@@ -119,7 +115,11 @@ class _Fleet:
         self._end()
 
     def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._begun.wait()
+        try:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        except RuntimeError:
+            pass  # the loop is closed: it has ended by itself
         self._thread.join(PATIENCE)
         for channel in self.channels:
             channel.close()
@@ -141,21 +141,22 @@ class _Fleet:
     # --- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            try:
-                runner.run(self._serve())
-            except asyncio.CancelledError:
-                pass
-            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-                if not self._ready.done():
-                    self._ready.set_exception(error)
+        try:
+            asyncio.run(self._serve())
+        except asyncio.CancelledError:
+            pass
+        except TimeoutError:
+            self._ready.set_exception(ClusterError(f"{self._cluster}: not every worker answered within {_REACH:g} s"))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            if not self._ready.done():
+                self._ready.set_exception(error)
 
     async def _serve(self) -> None:
         task = asyncio.current_task()
         if task is None:
             raise AssertionError("a coroutine runs in a task")
-        self._task = task
+        self._loop, self._task = asyncio.get_running_loop(), task
+        self._begun.set()
         async with AsyncExitStack() as stack:
             client = await self._connect(stack)
             addresses = await self._addresses(client)
@@ -179,7 +180,11 @@ class _Fleet:
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                # No dashboard; distributed serves its health and metrics in any case, so that on loopback.
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                worker_dashboard_address="127.0.0.1:0",
+                preload=_IGNORE_CTRL_C,
                 silence_logs=logging.CRITICAL,  # a lost worker is told by us, once
                 asynchronous=True,
             )
@@ -194,15 +199,32 @@ class _Fleet:
                 async with asyncio.timeout(_REACH * 2):
                     await client
             except Exception as error:  # whatever comes of bytes that are not a scheduler's
-                raise ClusterError(f"{self._cluster}: no scheduler of a Dask cluster can be reached: {error}") from error
+                raise ClusterError(
+                    f"{self._cluster}: no scheduler of a Dask cluster can be reached: {error}"
+                ) from error
         return client
 
     async def _addresses(self, client: Any) -> list[str]:  # noqa: ANN401 - see _distributed
+        """Return the workers that can generate; those without aionet must not even be asked to: they would end."""
+        version = importlib.metadata.version
         try:
+            await client.run_on_scheduler(version, "aionet")
             await client.wait_for_workers(1, timeout=_REACH)
+        except importlib.metadata.PackageNotFoundError:
+            raise ClusterError(f"{self._cluster}: aionet is not installed where the scheduler runs") from None
         except TimeoutError:
             raise ClusterError(f"{self._cluster}: the cluster has no workers") from None
-        return sorted(await client.nthreads())
+        async with asyncio.timeout(_REACH):
+            found: dict[str, object] = await client.run(version, "aionet", on_error="return")
+        self.left_out = [
+            f"worker {address}: aionet cannot be found there: {error!r}"
+            for address, error in sorted(found.items())
+            if isinstance(error, BaseException)
+        ]
+        addresses = sorted(address for address, answer in found.items() if isinstance(answer, str))
+        if not addresses:
+            raise ClusterError("; ".join(self.left_out))
+        return addresses
 
 
 async def _close(relays: list[asyncio.Task[None]], channels: list[WorkerChannel]) -> None:

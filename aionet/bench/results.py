@@ -43,8 +43,8 @@ class Results:
     ``late_replies`` came after it and are among the latencies only. ``latency`` is that of replies, ``lag`` how late
     messages left by the schedule, ``setup`` how long connections took to be ready. ``client_cpu`` is in cores, that of
     the busiest generator, ``server_cpu`` likewise, None where nobody looked. ``failures`` says which generators did not
-    live to the end, and ``tls`` what was agreed on. ``workers`` are those of a cluster; ``machine`` and ``versions`` are
-    then those of the machine that conducted the run.
+    live to the end, and ``tls`` what was agreed on. ``workers`` are those of a cluster; ``machine`` and ``versions``
+    are then those of the machine that conducted the run.
     """
 
     plan: Plan

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Doubt", "Kind", "doubts", "spread"]
 
-Kind = Literal["saturated", "behind", "short", "noisy", "busy", "versions", "lost generator", "interrupted", "unverified"]
+Kind = Literal[
+    "saturated", "behind", "short", "noisy", "busy", "versions", "lost generator", "interrupted", "unverified"
+]
 
 # A process that waits for nobody uses nearly all of its core; the rest is the system's.
 _BUSY: Final = 0.9

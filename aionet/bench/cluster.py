@@ -206,20 +206,21 @@ class _Fleet:
 
     async def _addresses(self, client: Any) -> list[str]:  # noqa: ANN401 - see _distributed
         """Return the workers that can generate; those without aionet must not even be asked to: they would end."""
-        version = importlib.metadata.version
+        version, absent = importlib.metadata.version, importlib.metadata.PackageNotFoundError
         try:
             await client.run_on_scheduler(version, "aionet")
             await client.wait_for_workers(1, timeout=_REACH)
-        except importlib.metadata.PackageNotFoundError:
+        except absent:
             raise ClusterError(f"{self._cluster}: aionet is not installed where the scheduler runs") from None
         except TimeoutError:
             raise ClusterError(f"{self._cluster}: the cluster has no workers") from None
         async with asyncio.timeout(_REACH):
             found: dict[str, object] = await client.run(version, "aionet", on_error="return")
         self.left_out = [
-            f"worker {address}: aionet cannot be found there: {error!r}"
-            for address, error in sorted(found.items())
-            if isinstance(error, BaseException)
+            f"worker {address}: "
+            + ("aionet is not installed there" if isinstance(answer, absent) else f"lost: {answer}")
+            for address, answer in sorted(found.items())
+            if not isinstance(answer, str)
         ]
         addresses = sorted(address for address, answer in found.items() if isinstance(answer, str))
         if not addresses:

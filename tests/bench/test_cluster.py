@@ -20,8 +20,8 @@ from aionet.bench.plan import Plan
 from aionet.bench.results import Results
 from aionet.bench.tally import Tally
 from aionet.errors import MissingExtraError, OptionError
-from tests.bench.clusters import Cluster, cluster
-from tests.bench.servers import echo, refused, serving
+from tests.bench.clusters import Cluster, cluster, worker_without_aionet
+from tests.bench.servers import Behaviour, echo, refused, serving, sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,6 +118,15 @@ def test_a_worker_that_is_killed_is_told_and_the_rest_counts(running_cluster: Cl
     assert found.latency.count == found.replies + found.late_replies
 
 
+def test_a_worker_without_aionet_is_told_and_lives_on(running_cluster: Cluster, tmp_path: Path) -> None:
+    with worker_without_aionet(running_cluster, tmp_path) as (address, process), serving(echo) as endpoint:
+        found = measure_on(running_cluster.address, Plan(endpoint=endpoint, duration=0.1, warmup=0.0))
+        assert process.poll() is None
+    assert found.failures == [f"worker {address}: aionet is not installed there"]
+    assert found.replies > 0
+    assert address not in {worker.address for worker in found.workers}
+
+
 def test_where_no_worker_can_connect_it_says_so(running_cluster: Cluster) -> None:
     with pytest.raises(NothingConnectedError, match=r"worker tcp://.* on .*: .*Connection refused"):
         measure_on(running_cluster.address, Plan(endpoint=refused(), duration=0.2))
@@ -134,9 +143,10 @@ def test_a_scheduler_that_cannot_be_reached_is_told_in_time(monkeypatch: pytest.
         measure_on(refused(), Plan(endpoint="tcp://127.0.0.1:1"))
 
 
-def test_something_else_than_a_scheduler_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("behave", [echo, sink], ids=["talks", "is silent"])
+def test_something_else_than_a_scheduler_is_told_in_time(monkeypatch: pytest.MonkeyPatch, behave: Behaviour) -> None:
     monkeypatch.setattr(module, "_REACH", 0.5)
-    with serving(echo) as endpoint, pytest.raises(ClusterError, match="no scheduler of a Dask cluster"):
+    with serving(behave) as endpoint, pytest.raises(ClusterError, match="no scheduler of a Dask cluster"):
         measure_on(endpoint, Plan(endpoint="tcp://127.0.0.1:1"))
 
 

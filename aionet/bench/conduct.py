@@ -183,6 +183,7 @@ class Conductor:
         ready: list[Channel] = []
         deadline = time.monotonic() + self._plan.timeout * 2 + PATIENCE + self._plan.connections / 1000
         for generator in generators:
+            answer: dict[str, Any]
             try:
                 answer = generator.hear(max(deadline - time.monotonic(), 0.0))
             except ProcessError as error:

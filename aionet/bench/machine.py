@@ -48,7 +48,8 @@ class Worker:
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Worker:
         """Make a worker of what attrs.asdict has made of one."""
-        return cls(**given | {"machine": Machine(**given["machine"])})
+        read: dict[str, Any] = {"machine": Machine(**given["machine"])}
+        return cls(**given | read)
 
 
 def _processor() -> str:

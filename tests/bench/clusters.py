@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLACE: Final = ["--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
 _ALONE: Final = ["--no-nanny", "--nthreads", "1"]
 _SCHEDULER: Final = r"Scheduler at: +(tcp://\S+)\n"
-_WORKER: Final = r"Start worker at: +(tcp://\S+)\n"
+_WORKER: Final = r"(?s)Start worker at: +(tcp://\S+)\n.*Registered to: "
 
 
 @attrs.frozen

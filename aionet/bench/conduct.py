@@ -1,4 +1,4 @@
-"""One run on this machine: the generators started, set going together, listened to, and their slots merged."""
+"""One run: the generators started, set going together, listened to, and their slots merged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from aionet.bench.histogram import require_library
 from aionet.bench.machine import Machine, cpu_seconds
@@ -22,14 +22,15 @@ from aionet.errors import AionetError, OptionError
 from aionet.system.loops import loop_factory
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from types import TracebackType
 
     from aionet.bench.plan import Plan
     from aionet.bench.tally import Point
 
-__all__ = ["NothingConnectedError", "Observer", "Silent", "measure"]
+__all__ = ["CHILD", "Channel", "Conductor", "NothingConnectedError", "Observer", "Silent", "allow", "measure"]
 
-_CHILD: Final = Path(__file__).with_name("child.py")
+CHILD: Final = Path(__file__).with_name("child.py")
 # How often the generators are looked at for Ctrl-C's sake, and how far ahead the start is, in seconds.
 _LOOK: Final = 0.1
 _AHEAD: Final = 0.05
@@ -39,6 +40,36 @@ _OTHER_DESCRIPTORS: Final = 32
 
 class NothingConnectedError(AionetError):
     """No generator could connect, or none lived to measure anything."""
+
+
+class Channel(Protocol):
+    """What a generator is spoken with, wherever it runs: Process, or what does the same on a cluster."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def fileno(self) -> int:
+        """As Process.fileno."""
+        ...
+
+    def hear(self, timeout: float) -> dict[str, Any]:
+        """As Process.hear."""
+        ...
+
+    def heard(self) -> Iterator[dict[str, Any]]:
+        """As Process.heard."""
+        ...
+
+    def tell(self, **values: object) -> None:
+        """As Process.tell."""
+        ...
+
+    def give_up(self) -> None:
+        """As Process.give_up."""
+        ...
 
 
 class Observer(Protocol):
@@ -78,14 +109,19 @@ def measure(plan: Plan, *, command: str = "", pids: Sequence[int] = (), observer
     """
     require_library()
     loop_factory(plan.loop)
-    _allow(-(-plan.connections // plan.processes))
-    for pid in pids:
-        if cpu_seconds(pid) is None:
-            raise OptionError(f"pid {pid}: no such process")
-    return _Conductor(plan, command, pids, observer or Silent()).measure()
+    allow(-(-plan.connections // plan.processes))
+    return Conductor(plan, _processes(plan), command=command, pids=pids, observer=observer).measure()
 
 
-def _allow(connections: int) -> None:
+def _processes(plan: Plan) -> Iterator[Process]:
+    count = plan.processes
+    for number, share in enumerate([plan.share(number, count) for number in range(count)]):
+        process = Process(f"generator {number + 1}" if count > 1 else "the generator", CHILD)
+        process.tell(**share.as_json())
+        yield process
+
+
+def allow(connections: int) -> None:
     """Let each generator open so many descriptors, if the system does."""
     needed = connections + _OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -96,14 +132,31 @@ def _allow(connections: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-class _Conductor:
-    """The generators of one run, and what they have told."""
+class Conductor:
+    """The generators of one run, ``plan.processes`` of them, and what they have told; ``ahead`` is in seconds.
 
-    def __init__(self, plan: Plan, command: str, pids: Sequence[int], observer: Observer) -> None:
+    Raises OptionError where there is no process of one of the ``pids``.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        generators: Iterable[Channel],
+        *,
+        command: str = "",
+        pids: Sequence[int] = (),
+        observer: Observer | None = None,
+        ahead: float = _AHEAD,
+    ) -> None:
+        for pid in pids:
+            if cpu_seconds(pid) is None:
+                raise OptionError(f"pid {pid}: no such process")
         self._plan = plan
+        self._generators = generators
         self._command = command
         self._pids = pids
-        self._observer = observer
+        self._observer = observer or Silent()
+        self._ahead = ahead
         self._machine = Machine.here()
         self._tally = Tally(plan.processes)
         self._failures: list[str] = []
@@ -114,46 +167,51 @@ class _Conductor:
         self._server: list[tuple[float, float]] = []  # when, and the CPU time that the server had used by then
 
     def measure(self) -> Results:
+        """As the function measure."""
         with ExitStack() as stack, self._ctrl_c():
-            generators = [stack.enter_context(process) for process in self._start()]
-            self._begin(generators)
-            running = dict.fromkeys(generators)
+            generators = [stack.enter_context(generator) for generator in self._generators]
+            running = dict.fromkeys(self._begin(generators))
             while running:
                 self._listen(running)
             if not self._tally.points:
                 raise NothingConnectedError("; ".join(self._failures) or "interrupted before anything was measured")
             return self._results()
 
-    def _start(self) -> Iterator[Process]:
-        count = self._plan.processes
-        shares = [self._plan.share(number, count) for number in range(count)]
-        for number, share in enumerate(shares):
-            process = Process(f"generator {number + 1}" if count > 1 else "the generator", _CHILD)
-            process.tell(**share.as_json())
-            yield process
-
-    def _begin(self, generators: list[Process]) -> None:
-        """Hear that all of them are connected, and tell them one time to start."""
+    def _begin(self, generators: list[Channel]) -> list[Channel]:
+        """Hear that they are connected, and tell them one time to start; return those that do."""
         connections = 0
-        failed: list[str] = []
+        ready: list[Channel] = []
+        deadline = time.monotonic() + self._plan.timeout * 2 + PATIENCE + self._plan.connections / 1000
         for generator in generators:
-            answer = generator.hear(self._plan.timeout * 2 + PATIENCE + self._plan.connections / 1000)
+            answer: dict[str, Any]
+            try:
+                answer = generator.hear(max(deadline - time.monotonic(), 0.0))
+            except ProcessError as error:
+                answer = {"failed": str(error)}
             if "failed" in answer:
-                failed.append(answer["failed"])
-            else:
-                connections += answer["ready"]
-                self._loop = answer["loop"]
-        if failed:
-            raise NothingConnectedError("; ".join(dict.fromkeys(failed)))
+                self._lose(generator, answer["failed"])
+                continue
+            ready.append(generator)
+            connections += answer["ready"]
+            self._loop = answer["loop"]
+        if not ready:
+            raise NothingConnectedError("; ".join(dict.fromkeys(self._failures)))
         self._observer.begins(self._plan, connections)
         self._began = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        start = time.monotonic_ns() + int(_AHEAD * 1e9)
-        for generator in generators:
+        start = time.monotonic_ns() + int(self._ahead * 1e9)
+        for generator in ready:
             generator.tell(start=start)
+        return ready
+
+    def _lose(self, generator: Channel, why: str) -> None:
+        """Go on without it."""
+        generator.give_up()
+        self._failures.append(why)
+        self._tally.generators -= 1
 
     # --- listening --------------------------------------------------------------------------------------------------
 
-    def _listen(self, running: dict[Process, None]) -> None:
+    def _listen(self, running: dict[Channel, None]) -> None:
         ready, _, _ = select.select(list(running), [], [], _LOOK)
         for generator in ready:
             try:
@@ -162,15 +220,13 @@ class _Conductor:
             except ProcessError as error:
                 if generator in running:
                     del running[generator]
-                    generator.give_up()
-                    self._failures.append(str(error))
-                    self._tally.generators -= 1
+                    self._lose(generator, str(error))
         if self._interrupted and not self._told:
             self._told = True
             for generator in running:
                 generator.tell(stop=True)
 
-    def _hear(self, said: dict[str, Any], generator: Process, running: dict[Process, None]) -> None:
+    def _hear(self, said: dict[str, Any], generator: Channel, running: dict[Channel, None]) -> None:
         if "slot" in said:
             slot = Slot.from_json(said["slot"])
             if slot.phase == "warmup" and not self._server:

@@ -6,11 +6,11 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
-__all__ = ["Machine", "cpu_seconds", "load", "versions"]
+__all__ = ["Machine", "Worker", "cpu_seconds", "load", "versions"]
 
 _LIBRARIES: Final = ("aionet", "uvloop")
 _CPU_FIELDS: Final = slice(11, 13)  # utime and stime, after the command's name (man 5 proc_pid_stat)
@@ -31,6 +31,27 @@ class Machine:
         return cls(_processor(), len(os.sched_getaffinity(0)), f"{platform.system()} {platform.release()}", load())
 
 
+@attrs.frozen(kw_only=True)
+class Worker:
+    """A worker of a cluster, and how many generators it ran.
+
+    ``start_error`` is how far from the agreed start they may have begun, in nanoseconds.
+    """
+
+    address: str
+    host: str
+    machine: Machine
+    versions: dict[str, str]
+    generators: int
+    start_error: int
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> Worker:
+        """Make a worker of what attrs.asdict has made of one."""
+        read: dict[str, Any] = {"machine": Machine(**given["machine"])}
+        return cls(**given | read)
+
+
 def _processor() -> str:
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.exists() else []
@@ -43,10 +64,10 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of what was measured with; figures without them say nothing."""
+def versions(*others: str) -> dict[str, str]:
+    """Of Python and of what was measured with, and of other libraries; figures without them say nothing."""
     found = {"Python": platform.python_version()}
-    for library in _LIBRARIES:
+    for library in (*_LIBRARIES, *others):
         try:
             found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:

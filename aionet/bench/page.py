@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 from aionet.bench.plots import svgs
 from aionet.bench.text import facts, headline, percentiles, workload
 from aionet.bench.trust import doubts
-from aionet.bench.units import thousands
+from aionet.bench.units import counted, period, thousands
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from aionet.bench.machine import Machine
     from aionet.bench.results import Results
 
 __all__ = ["page"]
@@ -87,13 +88,25 @@ def _errors(results: Results) -> Iterator[str]:
 
 
 def _circumstances(results: Results) -> Iterator[tuple[str, str]]:
-    machine = results.machine
     yield "began", results.began
-    yield "machine", f"{machine.processor}, {machine.cores} cores, {machine.system}, load {machine.load:.1f} before"
-    yield "versions", ", ".join(f"{name} {version}" for name, version in results.versions.items())
+    yield "machine", _machine(results.machine)
+    yield "versions", _versions(results.versions)
+    for worker in results.workers:
+        generators = counted(worker.generators, "generator")
+        started = f"started within {period(worker.start_error)}"
+        what = f"{generators}, {started}; {_machine(worker.machine)}; {_versions(worker.versions)}"
+        yield f"{worker.address} on {worker.host}", what
     yield "loop", results.loop
     yield "seed", str(results.plan.seed)
     yield "command", results.command
+
+
+def _machine(machine: Machine) -> str:
+    return f"{machine.processor}, {machine.cores} cores, {machine.system}, load {machine.load:.1f} before"
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 import attrs
 
 from aionet.bench.histogram import Histogram
-from aionet.bench.machine import Machine, versions
+from aionet.bench.machine import Machine, Worker, versions
 from aionet.bench.plan import Plan
 from aionet.bench.slot import Datagrams
 from aionet.bench.tally import Point, Tally
@@ -43,7 +43,8 @@ class Results:
     ``late_replies`` came after it and are among the latencies only. ``latency`` is that of replies, ``lag`` how late
     messages left by the schedule, ``setup`` how long connections took to be ready. ``client_cpu`` is in cores, that of
     the busiest generator, ``server_cpu`` likewise, None where nobody looked. ``failures`` says which generators did not
-    live to the end, and ``tls`` what was agreed on.
+    live to the end, and ``tls`` what was agreed on. ``workers`` are those of a cluster; ``machine`` and ``versions``
+    are then those of the machine that conducted the run.
     """
 
     plan: Plan
@@ -72,6 +73,7 @@ class Results:
     interrupted: bool
     failures: list[str]
     tls: str | None
+    workers: list[Worker] = attrs.field(factory=list[Worker])
 
     @classmethod
     def of(
@@ -158,6 +160,7 @@ class Results:
             "summary": self._summary(),
             "plan": self.plan.as_json(),
             "machine": attrs.asdict(self.machine),
+            "workers": [attrs.asdict(worker) for worker in self.workers],
             "datagrams": attrs.asdict(self.datagrams),
             "points": [point.as_json() for point in self.points],
             **{name: getattr(self, name).encode() for name in _HISTOGRAMS},
@@ -190,6 +193,7 @@ class Results:
             return cls(
                 plan=Plan.from_json(given["plan"]),
                 machine=Machine(**given["machine"]),
+                workers=[Worker.from_json(worker) for worker in given.get("workers", ())],
                 datagrams=Datagrams(**given["datagrams"]),
                 points=[Point.from_json(point) for point in given["points"]],
                 latency=Histogram.decode(given["latency"]),

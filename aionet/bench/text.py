@@ -68,6 +68,8 @@ def facts(results: Results) -> Iterator[tuple[str, str]]:
         server += f" ({period(results.server_cost * 1e9)} a message)"
     yield "CPU", f"generator {results.client_cpu:.0%} of a core{server}"
     yield "measured", _measured(results)
+    if results.workers:
+        yield "cluster", _cluster(results)
 
 
 def _connections(results: Results) -> Iterator[tuple[str, str]]:
@@ -93,3 +95,11 @@ def _measured(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     generators = counted(results.generators, "generator")
     return f"{results.seconds:.1f} s by {generators} on {results.loop}; {versions}"
+
+
+def _cluster(results: Results) -> str:
+    workers = results.workers
+    hosts = list(dict.fromkeys(worker.host for worker in workers))
+    error = max(worker.start_error for worker in workers)
+    where = f"{counted(len(workers), 'worker')} on {', '.join(hosts)}"
+    return f"{where}; started at one time to within {period(error)}"

@@ -14,11 +14,14 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aionet.bench.machine import Machine
     from aionet.bench.results import Results
 
 __all__ = ["Doubt", "Kind", "doubts", "spread"]
 
-Kind = Literal["saturated", "behind", "short", "noisy", "busy", "lost generator", "interrupted", "unverified"]
+Kind = Literal[
+    "saturated", "behind", "short", "noisy", "busy", "versions", "lost generator", "interrupted", "unverified"
+]
 
 # A process that waits for nobody uses nearly all of its core; the rest is the system's.
 _BUSY: Final = 0.9
@@ -115,13 +118,29 @@ def _run(results: Results) -> Iterator[Doubt]:
 
 
 def _surroundings(results: Results) -> Iterator[Doubt]:
-    machine = results.machine
-    if machine.load > machine.cores * _LOAD:
-        yield Doubt("busy", f"The machine was busy before the start: load average {machine.load:.1f}.")
-    if results.plan.processes + (results.server_cpu is not None) > machine.cores:
-        yield Doubt(
-            "busy",
-            f"{results.plan.processes} generators"
-            + (" and the server" if results.server_cpu is not None else "")
-            + f" shared {machine.cores} cores: they took time from each other.",
-        )
+    for name, machine, generators in _machines(results):
+        if machine.load > machine.cores * _LOAD:
+            yield Doubt("busy", f"{name} was busy before the start: load average {machine.load:.1f}.")
+        server = results.server_cpu is not None and not results.workers
+        if generators + server > machine.cores:
+            yield Doubt(
+                "busy",
+                f"{generators} generators"
+                + (" and the server" if server else "")
+                + f" shared {machine.cores} cores{f' of {name}' if results.workers else ''}: they took time from each"
+                " other.",
+            )
+    for library in dict.fromkeys(library for worker in results.workers for library in worker.versions):
+        found = {worker.versions.get(library, "none") for worker in results.workers}
+        if len(found) > 1:
+            versions = ", ".join(sorted(found))
+            yield Doubt("versions", f"The workers have different versions of {library}: {versions}.")
+
+
+def _machines(results: Results) -> Iterator[tuple[str, Machine, int]]:
+    """What generated, and in how many generators: this machine, or those of the workers."""
+    if not results.workers:
+        yield "The machine", results.machine, results.plan.processes
+    for host in dict.fromkeys(worker.host for worker in results.workers):
+        here = [worker for worker in results.workers if worker.host == host]
+        yield host, here[0].machine, sum(worker.generators for worker in here)

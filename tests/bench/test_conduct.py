@@ -76,6 +76,25 @@ def test_a_generator_that_is_killed_is_told_and_the_rest_counts() -> None:
     assert found.points[-1].replies > 0
 
 
+def test_a_generator_that_is_killed_before_the_start_is_told_and_the_rest_measures() -> None:
+    def kill_the_first() -> None:
+        while not (started := children()):
+            time.sleep(0.001)  # no event tells that a process was started
+        os.kill(started[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_first)
+    with serving(echo) as endpoint:
+        plan = Plan(endpoint=endpoint, connections=4, processes=2, duration=0.2, warmup=0.0)
+        watching = Watching(lambda: None)
+        killer.start()
+        found = measure(plan, observer=watching)
+        killer.join()
+    assert found.failures == ["generator 1 was killed by SIGKILL"]
+    assert watching.connections == 2
+    assert found.replies > 0
+    assert {point.generators for point in found.points} == {1}
+
+
 def test_ctrl_c_ends_it_early_with_what_was_measured() -> None:
     began = time.monotonic()
     with serving(echo) as endpoint:

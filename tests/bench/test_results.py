@@ -11,7 +11,8 @@ import pytest
 
 from aionet.bench.conditions import Condition
 from aionet.bench.histogram import Histogram
-from aionet.bench.machine import Machine
+from aionet.bench.machine import Machine, Worker
+from aionet.bench.page import _circumstances
 from aionet.bench.plan import Plan
 from aionet.bench.results import Results, ResultsError
 from aionet.bench.slot import Datagrams
@@ -56,6 +57,20 @@ def results(**changes: Any) -> Results:
         interrupted=False,
         failures=[],
         tls=None,
+    )
+    return attrs.evolve(made, **changes)
+
+
+def worker(**changes: Any) -> Worker:
+    """One worker of a cluster, with one generator."""
+    machine = Machine("a processor", 4, "Linux 6", 0.1)
+    made = Worker(
+        address="tcp://192.0.2.1:4000",
+        host="one",
+        machine=machine,
+        versions={"Python": "3.11.7", "aionet": "1"},
+        generators=1,
+        start_error=80_000,
     )
     return attrs.evolve(made, **changes)
 
@@ -204,3 +219,34 @@ def test_the_facts_of_each_kind_of_run_are_told() -> None:
     told = dict(facts(tls))
     assert told["handshakes"].startswith("100 a second, p50 1.00 ms")
     assert told["TLS"] == "TLSv1.3 X, 99% resumed"
+
+
+TWO_WORKERS = [worker(), worker(address="tcp://192.0.2.2:4000", host="two", start_error=120_000)]
+
+
+def test_the_workers_of_a_cluster_are_named_and_how_well_they_started_together() -> None:
+    found = results(workers=TWO_WORKERS)
+    assert dict(facts(found))["cluster"] == "2 workers on one, two; started at one time to within 120 µs"
+    assert dict(_circumstances(found))["tcp://192.0.2.2:4000 on two"] == (
+        "1 generator, started within 120 µs; a processor, 4 cores, Linux 6, load 0.1 before; Python 3.11.7, aionet 1"
+    )
+    assert "cluster" not in dict(facts(results()))
+
+
+def test_workers_of_other_versions_are_told() -> None:
+    other = worker(host="two", versions={"Python": "3.13.0", "aionet": "1", "uvloop": "0.23"})
+    found = [str(doubt) for doubt in doubts(results(workers=[worker(), other]))]
+    assert found == [
+        "The workers have different versions of Python: 3.11.7, 3.13.0.",
+        "The workers have different versions of uvloop: 0.23, none.",
+    ]
+    assert not doubts(results(workers=TWO_WORKERS))
+
+
+def test_each_machine_of_a_cluster_is_looked_at() -> None:
+    busy = Machine("a processor", 2, "Linux 6", 1.5)
+    workers = [worker(), worker(host="two", machine=busy, generators=2), worker(host="two", machine=busy)]
+    assert [str(doubt) for doubt in doubts(results(workers=workers))] == [
+        "two was busy before the start: load average 1.5.",
+        "3 generators shared 2 cores of two: they took time from each other.",
+    ]

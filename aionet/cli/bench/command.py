@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aionet.bench.cluster import FORMS, measure_on
 from aionet.bench.conduct import measure
 from aionet.cli.bench.compare import compare
 from aionet.cli.bench.live import observer
@@ -71,6 +72,10 @@ class _Run(click.Command):
 @bench.command(cls=_Run, hidden=True)
 @click.argument("endpoint")
 @load_options
+@click.option(
+    "--cluster",
+    help=f"Generate on every worker of a Dask cluster: {FORMS}. --processes is then how many generators on each.",
+)
 @click.option("--pid", "pids", type=int, multiple=True, help="The server's process on this machine: its CPU is shown.")
 @click.option("--fail-on", "conditions", type=CONDITION, multiple=True, metavar="CONDITION", help=FAIL_ON_HELP)
 @click.option("-o", "--output", "file", type=click.Path(path_type=Path), help="Write the results to a file, as JSON.")
@@ -82,6 +87,7 @@ class _Run(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing while it measures.")
 def run(
+    cluster: str | None,
     pids: Sequence[int],
     conditions: Sequence[Condition],
     file: Path | None,
@@ -108,7 +114,10 @@ def run(
         _must_be_writable(path)
     plan = plan_of(**options)
     with observer(progress_output(), quiet=quiet) as shown:
-        results = measure(plan, command=_command_line(), pids=pids, observer=shown)
+        if cluster is None:
+            results = measure(plan, command=_command_line(), pids=pids, observer=shown)
+        else:
+            results = measure_on(cluster, plan, command=_command_line(), pids=pids, observer=shown)
     if file is not None:
         results.save(file)
     if hgrm is not None:

@@ -2,23 +2,26 @@ r"""One port, several protocols: which one a client speaks shows in its first by
 
     python examples/one_port.py --port 8002
     curl http://127.0.0.1:8002/
+    curl --insecure https://127.0.0.1:8002/
     printf 'hello\n' | nc -N 127.0.0.1 8002
 
 `peek` looks at bytes and leaves them, so that whoever serves the protocol receives them from the first one on. What
-`unread` puts back is received again, too. A client of TLS sends the first byte of a handshake record; it is told that
-there is no TLS here.
+`unread` puts back is received again, too. A client of TLS sends the first byte of a handshake record; what has come of
+the handshake is handed on to `start_tls`, and what the client says inside is looked at in the same way. The certificate
+is made on the fly (`pip install trustme`).
 """
 
 import argparse
 import re
+from collections.abc import Awaitable, Callable
 from typing import Final
+
+import trustme
 
 import aionet
 
 # ContentType handshake: RFC 8446 section 5.1.
 HANDSHAKE: Final = b"\x16"
-# Version 1.2, of the alert protocol (21), two bytes: fatal, handshake_failure. RFC 5246 sections 6.2.1 and 7.2.
-NO_TLS: Final = b"\x15\x03\x03\x00\x02\x02\x28"
 # request-line of RFC 9112 section 3.
 REQUEST: Final = re.compile(rb"[!#-'*+\-.^_`|~0-9A-Za-z]+ \S+ HTTP/1\.[0-9]\r?\n")
 MAX_HEAD: Final = 16 * 1024
@@ -29,7 +32,8 @@ async def serve_http(stream: aionet.Stream) -> None:
     """Answer one request."""
     head = await stream.recv_until(b"\r\n\r\n", MAX_HEAD)
     path = head.split()[1].decode(errors="replace")
-    body = f"You asked for {path} over HTTP.\n".encode()
+    over = f"HTTP and {stream.tls.version}" if stream.tls else "HTTP"
+    body = f"You asked for {path} over {over}.\n".encode()
     fields = b"Content-Type: text/plain\r\nContent-Length: %d\r\nConnection: close" % len(body)
     await stream.send(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (fields, b"" if head.startswith(b"HEAD ") else body))
 
@@ -41,12 +45,11 @@ async def serve_lines(stream: aionet.Stream) -> None:
         await lines.send(b"You said: " + line)
 
 
-async def serve_client(stream: aionet.Stream) -> None:
+async def serve_client(stream: aionet.Stream, tls: aionet.TLSConfig) -> None:
     """Find out which protocol a client speaks, and serve it."""
     try:
         if await stream.peek(1) == HANDSHAKE:
-            await stream.send(NO_TLS)
-            return
+            await stream.start_tls(tls, server_side=True, received=await stream.recv())
         line = await stream.recv_line(MAX_HEAD)
         stream.unread(line)
         await (serve_http if REQUEST.fullmatch(line) else serve_lines)(stream)
@@ -56,10 +59,21 @@ async def serve_client(stream: aionet.Stream) -> None:
         await stream.send(b"too long: at most %d bytes\n" % error.limit)
 
 
+def new_certificate() -> aionet.TLSConfig:
+    """Make a certificate that nobody has reason to trust."""
+    certificate = trustme.CA().issue_cert("localhost", "127.0.0.1", "::1")
+    return aionet.TLSConfig(certificate=certificate.private_key_and_cert_chain_pem.bytes())
+
+
+def handler(tls: aionet.TLSConfig) -> Callable[[aionet.Stream], Awaitable[None]]:
+    """Return what serves a client."""
+    return lambda stream: serve_client(stream, tls)
+
+
 async def main(host: str, port: int) -> None:
     """Serve until a signal."""
     timeouts = aionet.Timeouts(first_bytes=FIRST_BYTES, drain=1.0)
-    async with aionet.serve((host, port), serve_client, timeouts=timeouts) as server:
+    async with aionet.serve((host, port), handler(new_certificate()), timeouts=timeouts) as server:
         print("listening on", *server.addresses, flush=True)
         await server.serve_forever()
 

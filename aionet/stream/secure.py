@@ -30,15 +30,18 @@ def secure_server(
     peer: SockAddr | None,
     timeouts: Timeouts,
     limits: Limits,
+    received: bytes = b"",
 ) -> TLSTransport:
     """Make the server's end of a TLS connection, its handshake still to come; it owns the socket.
+
+    ``received`` is what has been received of the handshake already.
 
     Raises:
         TLSHandshakeError: the connection is gone already.
 
     """
     try:
-        secure = wrap_tls(sock, context, server_side=True, server_hostname=None)
+        secure = wrap_tls(sock, context, server_side=True, server_hostname=None, received=received)
     except (OSError, ValueError) as exc:
         raise handshake_error(exc) from exc
     return TLSTransport(

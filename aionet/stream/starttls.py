@@ -45,14 +45,17 @@ class SecurableStream(SendingStream):
         server_side: bool = False,
         server_hostname: str | None = None,
         reply: Buffer = b"",
+        received: Buffer = b"",
     ) -> None:
         """Go on through TLS: STARTTLS, or TLS inside TLS.
 
         ``tls`` is as for connect, or with ``server_side`` as for serve; a client says in ``server_hostname`` whose
         certificate it expects. ``reply`` is sent in the clear, once nothing more is read in the clear: a server's "go
         ahead", so that not even a quick client's next bytes are taken for plain ones. Nothing may have been received in
-        the clear that nobody has taken: it could be an injection. Timeouts: 10 s. Cancelled: once the handshake has
-        begun, the stream is aborted.
+        the clear that nobody has taken: it could be an injection. A server that has received the beginning of the
+        handshake, because it had to see which protocol the client speaks, hands that on as ``received``: it is read as
+        TLS, and never as if it had come through it. Timeouts: 10 s. Cancelled: once the handshake has begun, the stream
+        is aborted.
 
         Raises:
             BusyError: another task is receiving.
@@ -60,11 +63,15 @@ class SecurableStream(SendingStream):
             TLSCertificateError: the peer's certificate is not to be trusted; the stream is aborted.
             TLSHandshakeError: the handshake failed, the stream is aborted.
             OptionError: ``tls`` cannot be used.
+            ValueError: a client has ``received``, which begins the handshake itself.
 
         The others as send.
 
         """
         self._raise_if_over("start_tls")
+        if received and not server_side:
+            message = f"start_tls on {self._ends('<->')}: received={bytes(received)[:16]!r}: expected server_side=True"
+            raise ValueError(message)
         side = server_tls(tls) if server_side else self._client(tls, server_hostname)
         protocol = self._protocol
         self._stop_receiving()
@@ -73,7 +80,7 @@ class SecurableStream(SendingStream):
                 self._transport.send(reply)
             while self._transport.get_write_buffer_size():
                 await self._flushed("start_tls")
-            transport = self._upgraded(side, server_hostname)
+            transport = self._upgraded(side, server_hostname, bytes(received))
         except BaseException:
             protocol.needed = 0
             self._transport.resume_reading()
@@ -119,7 +126,7 @@ class SecurableStream(SendingStream):
         self._transport.pause_reading()
         protocol.needed = sys.maxsize  # a receiver is refused until it is done
 
-    def _upgraded(self, tls: ClientTLS | ServerTLS, name: str | None) -> TLSTransport:
+    def _upgraded(self, tls: ClientTLS | ServerTLS, name: str | None, received: bytes) -> TLSTransport:
         """Move the descriptor from the transport to one that speaks TLS, which is the stream's from now on."""
         plain, protocol = self._transport, self._protocol
         loop, peer = plain.loop, plain.peer_sockaddr
@@ -129,7 +136,7 @@ class SecurableStream(SendingStream):
             protocol.look.cancel()
         lower = plain.detach()
         if isinstance(tls, ServerTLS):
-            secure = secure_server(loop, lower, protocol, tls.context, peer, self._timeouts, limits)
+            secure = secure_server(loop, lower, protocol, tls.context, peer, self._timeouts, limits, received)
         else:
             secure = secure_client(loop, lower, protocol, tls, name, peer, self._timeouts, limits, (peer, name))
         secure.take_over(plain)

@@ -21,7 +21,7 @@ class TLSLayer:
 
     holds_back = True
 
-    __slots__ = ("_engine", "_held", "_lower", "_out", "_taken", "context", "fileno", "met", "tls")
+    __slots__ = ("_engine", "_held", "_lower", "_out", "_taken", "context", "fileno", "met", "received", "tls")
 
     def __init__(
         self,
@@ -31,8 +31,10 @@ class TLSLayer:
         server_side: bool,
         server_hostname: str | None,
         session: ssl.SSLSession | None,
+        received: bytes = b"",
     ) -> None:
         self._engine = TLSEngine(context, server_side=server_side, server_hostname=server_hostname, session=session)
+        self.received = received
         self.tls: Any = self._engine.object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - as in TLSSocket
         self._lower = lower
         self.context = context
@@ -88,6 +90,9 @@ class TLSLayer:
 
     def do_handshake(self) -> None:
         """As SecureSocket.do_handshake."""
+        if self.received:
+            self._engine.receive(self.received)
+            self.received = b""
         while True:
             try:
                 self._engine.do_handshake()
@@ -192,8 +197,11 @@ def wrap_tls(
     server_side: bool,
     server_hostname: str | None,
     session: ssl.SSLSession | None = None,
+    received: bytes = b"",
 ) -> SecureSocket:
     """Begin TLS on a connected socket, or inside a TLS connection; what it is given belongs to it from then on.
+
+    ``received`` is what has been received of the handshake already.
 
     Raises:
         OSError: the connection is gone; then the socket is closed. ssl.SSLError where plain bytes were left behind.
@@ -202,12 +210,26 @@ def wrap_tls(
     """
     if isinstance(sock, socket.socket):
         try:
-            return TLSSocket(sock, context, server_side=server_side, server_hostname=server_hostname, session=session)
+            return TLSSocket(
+                sock,
+                context,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                session=session,
+                received=received,
+            )
         except BaseException as exc:
             sock.close()
             _close_left_behind(exc)
             raise
-    return TLSLayer(sock, context, server_side=server_side, server_hostname=server_hostname, session=session)
+    return TLSLayer(
+        sock,
+        context,
+        server_side=server_side,
+        server_hostname=server_hostname,
+        session=session,
+        received=received,
+    )
 
 
 def _close_left_behind(exc: BaseException) -> None:

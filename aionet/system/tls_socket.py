@@ -8,7 +8,8 @@ module sends it and then calls SSL_shutdown once more, which reads; if it meets 
 away and the connection is dead. To read everything first does not help: more may arrive in between. So while
 close_notify is made, the descriptor's number belongs to a socket that nobody writes to (dup2 is atomic, and the epoll
 set keeps the file behind the number): OpenSSL reads nothing there, and what it writes there is sent by us. Where
-nobody will read any more, none of this is needed.
+nobody will read any more, none of this is needed. In the same way OpenSSL is given what somebody has received of a
+handshake before he knew that it was one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["RECORD_SIZE", "SecureSocket", "TLSSocket", "discard_input", "name_in
 
 # The plaintext of a TLS record at most (RFC 8446 5.1). A read of so much leaves nothing inside OpenSSL.
 RECORD_SIZE: Final = 16 * 1024
-# What a close_notify takes, and a rest of a record before it.
+# What a close_notify takes, and a rest of a record before it; most handshakes' replies, too.
 _FAREWELL: Final = 64 * 1024
 # What is thrown away at once: see discard_input.
 _DISCARD: Final = 256 * 1024
@@ -67,6 +68,10 @@ class SecureSocket(Protocol):
     def server_name(self) -> str | None:
         """The name that the client asked for, as far as the context is aionet's."""
         ...
+
+    @property
+    def received(self) -> bytes:
+        """What has been received of the handshake, and OpenSSL has not read yet."""
 
     @property
     def family(self) -> int:
@@ -110,7 +115,7 @@ class TLSSocket:
 
     holds_back = False
 
-    __slots__ = ("_farewell", "_held", "_sock", "context", "family", "fileno", "met", "tls")
+    __slots__ = ("_farewell", "_held", "_reply", "_sock", "context", "family", "fileno", "met", "received", "tls")
 
     def __init__(
         self,
@@ -120,6 +125,7 @@ class TLSSocket:
         server_side: bool,
         server_hostname: str | None,
         session: ssl.SSLSession | None,
+        received: bytes = b"",
     ) -> None:
         self.family = sock.family
         self._sock = context.wrap_socket(
@@ -140,6 +146,8 @@ class TLSSocket:
         self._held = b""
         self.met: OSError | None = None
         self._farewell: bytes | None = None
+        self.received = received  # of the handshake, before there was this
+        self._reply = b""  # to it, not yet sent
 
     @property
     def read(self) -> Callable[..., Any]:
@@ -196,7 +204,25 @@ class TLSSocket:
 
     def do_handshake(self) -> None:
         """As SecureSocket.do_handshake."""
+        if self.received:
+            received, self.received = self.received, b""
+            self._reply, error = self._apart(self.tls.do_handshake, received)
+            if error is not None and not isinstance(error, ssl.SSLWantReadError):
+                with suppress(OSError):  # the alert that says why
+                    self._send_reply()
+                raise error
+        self._send_reply()
         self.tls.do_handshake()
+
+    def _send_reply(self) -> None:
+        while self._reply:
+            self._reply = self._reply[self._send_raw(self._reply) :]
+
+    def _send_raw(self, ciphertext: bytes) -> int:
+        try:
+            return socket.socket.send(self._sock, ciphertext)
+        except BlockingIOError as exc:
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "the kernel is full") from exc
 
     def recv(self, size: int, /) -> bytes:
         """As SecureSocket.recv."""
@@ -227,31 +253,34 @@ class TLSSocket:
         if self._farewell is None:
             while waiting := self.tls.pending():
                 self._held += self.read(waiting)
-            self._farewell = self._make_farewell()
+            # It wants to read the peer's end, which comes when it comes.
+            self._farewell, _ = self._apart(self.tls.shutdown)
         while self._farewell:
-            try:
-                sent = socket.socket.send(self._sock, self._farewell)
-            except BlockingIOError as exc:
-                raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "the kernel is full") from exc
-            self._farewell = self._farewell[sent:]
+            self._farewell = self._farewell[self._send_raw(self._farewell) :]
 
-    def _make_farewell(self) -> bytes:
+    def _apart(self, step: Callable[[], Any], received: bytes = b"") -> tuple[bytes, ssl.SSLError | None]:
+        """Have OpenSSL do something while it reads ``received`` and no more; return what it wrote, and its error."""
         fd = self._sock.fileno()
+        error = None
         ours = os.dup(fd)
         try:
             theirs, mine = socket.socketpair()
             with theirs, mine:
                 theirs.setblocking(False)
                 mine.setblocking(False)
+                mine.sendall(received)
                 os.dup2(theirs.fileno(), fd, inheritable=False)
                 try:
-                    with suppress(ssl.SSLError):  # it wants to read the peer's end, which comes when it comes
-                        self.tls.shutdown()
+                    step()
+                except ssl.SSLError as exc:
+                    error = exc
                 finally:
                     os.dup2(ours, fd, inheritable=False)
+                written = b""
                 with suppress(BlockingIOError):
-                    return mine.recv(_FAREWELL)
-                return b""
+                    while piece := mine.recv(_FAREWELL):
+                        written += piece
+                return written, error
         finally:
             os.close(ours)
 

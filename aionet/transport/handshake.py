@@ -45,7 +45,7 @@ class Handshake:
         self._events = 0
         self._deadline = None if timeout is None else loop.call_later(timeout, self._too_late)
         # The client speaks first; and not at once: whoever begins it is not yet ready to hear of its end.
-        self._wait_for(READABLE if server_side else WRITABLE)
+        self._wait_for(READABLE if server_side and not sock.received else WRITABLE)
 
     def _step(self, _events: int) -> None:
         try:

@@ -9,7 +9,14 @@ import pytest
 from tests.programs import PATIENCE, Program, receive_all, run, shared_by_module
 from tests.tools import require_tool
 
-server = shared_by_module("one_port.py")
+server = shared_by_module("one_port.py", complains=r"(connection from .* (without close_notify|unexpected message)\n)*")
+
+
+def unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def say(server: Program, *pieces: bytes) -> bytes:
@@ -41,10 +48,45 @@ def test_a_request_that_comes_byte_by_byte_is_still_a_request(server: Program) -
     assert say(server, *(request[n : n + 1] for n in range(len(request)))).endswith(b"You asked for / over HTTP.\n")
 
 
-def test_a_client_of_tls_is_told_in_its_own_protocol_that_there_is_none(server: Program) -> None:
-    context = ssl.create_default_context()
-    with server.connect() as sock, pytest.raises(ssl.SSLError, match="HANDSHAKE_FAILURE"):
-        context.wrap_socket(sock, server_hostname="localhost")
+def test_clients_of_tls_are_served_in_the_protocol_that_they_speak_inside(server: Program) -> None:
+    url = f"https://{server.host}:{server.port}/page"
+    for version in ("1.2", "1.3"):
+        options = ("--silent", "--fail", "--insecure", f"--tlsv{version}", "--tls-max", version)
+        answer = run(require_tool("curl"), *options, url)
+        assert answer == f"You asked for /page over HTTP and TLSv{version}.\n".encode()
+    with server.connect() as plain, unverified().wrap_socket(plain) as sock:
+        sock.sendall(b"hi\n")
+        assert sock.recv(100) == b"You said: hi\n"
+
+
+def test_a_handshake_that_comes_byte_by_byte_is_still_one(server: Program) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = unverified().wrap_bio(incoming, outgoing)
+    with server.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                hello = outgoing.read()
+                for n in range(len(hello)):
+                    sock.sendall(hello[n : n + 1])
+                incoming.write(sock.recv(65536))
+        client.write(b"hi\n")
+        sock.sendall(outgoing.read())
+        answer = b""
+        while not answer:
+            incoming.write(sock.recv(65536))
+            try:
+                answer = client.read(100)
+            except ssl.SSLWantReadError:  # tickets of the session
+                continue
+    assert answer == b"You said: hi\n"
+
+
+def test_what_only_begins_like_tls_is_refused_with_an_alert(server: Program) -> None:
+    assert say(server, b"\x16\x03\x01\x00\x05hello").startswith(b"\x15")
 
 
 @pytest.mark.parametrize("text", [b"", b"half a line", b"GET / HTTP/1.1\r\nHost"])

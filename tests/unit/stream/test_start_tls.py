@@ -151,3 +151,29 @@ async def test_deadlines_go_on_through_tls() -> None:
         await secure(ours, theirs)
         with pytest.raises(aionet.StreamTimeoutError, match="idle"):
             await ours.recv()
+
+
+async def test_a_server_hands_on_what_it_has_received_of_the_handshake() -> None:
+    async with pair() as (ours, theirs):
+        async with running(ours.start_tls(CLIENT, server_hostname=NAME)) as connecting:
+            await theirs.start_tls(SERVER, server_side=True, received=await theirs.recv())
+            await connecting
+        await ours.send(b"secret")
+        assert await theirs.recv() == b"secret"
+        assert theirs.tls is not None
+        assert theirs.tls.sni == NAME
+
+
+async def test_what_is_handed_on_is_read_as_tls_and_never_as_plaintext() -> None:
+    async with pair() as (ours, theirs):
+        await ours.send(b"DELE 1\r\n")
+        with pytest.raises(aionet.TLSHandshakeError, match="start_tls on"):
+            await theirs.start_tls(SERVER, server_side=True, received=await theirs.recv())
+        with pytest.raises(aionet.TLSHandshakeError):
+            await theirs.recv()
+
+
+async def test_a_client_has_received_nothing_of_a_handshake_that_it_begins() -> None:
+    async with pair() as (ours, _):
+        with pytest.raises(ValueError, match="received=b'x': expected server_side=True"):
+            await ours.start_tls(CLIENT, server_hostname=NAME, received=b"x")

@@ -222,14 +222,14 @@ def test_datagrams_have_facts_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["nowhere"], 1, "bad endpoint 'nowhere'"),
+        (["nowhere"], 2, "bad endpoint 'nowhere'"),
         (["tcp://h:1", "--size", "x"], 2, "expected 64, uniform:64-1024"),
         (["tcp://h:1", "--fail-on", "x"], 2, "expected errors, errors>N"),
-        (["tcp://h:1", "--expect", "line"], 1, "mode echo has no replies"),
+        (["tcp://h:1", "--expect", "line"], 2, "mode echo has no replies"),
         (["tcp://h:1", "--report", "/no/such/folder/x.html"], 1, "there is no folder /no/such/folder"),
         ([], 2, "Missing argument 'ENDPOINT'"),
         (["compare", "/no/such/file", "/nor/this"], 1, "/no/such/file: No such file or directory"),
-        (["compare", "tcp://h:1", "/a/file"], 1, "expected two files, or two commands"),
+        (["compare", "tcp://h:1", "/a/file"], 2, "expected two files, or two commands"),
         (["compare", "tcp://h:1 --size x", "tcp://h:1"], 2, "expected 64, uniform:64-1024"),
     ],
 )

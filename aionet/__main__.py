@@ -28,7 +28,7 @@ def _run_command_line() -> None:
         command_line()  # which imports the command
     except ModuleNotFoundError as error:
         library = str(error.name).partition(".")[0]
-        if library not in {"click", "rich"}:
+        if library not in {"click", "rich", "trustme"}:
             raise
         raise MissingExtraError(f"{library} is not installed: pip install 'aionet[cli]'") from error
 

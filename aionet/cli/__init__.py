@@ -1,1 +1,1 @@
-"""The command line: what the extra ``cli`` (click and rich) adds."""
+"""The command line: what the extra ``cli`` (click, rich and trustme) adds."""

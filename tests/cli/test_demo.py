@@ -102,11 +102,12 @@ def test_every_server_on_every_loop_has_its_row() -> None:
     result = demo(*SHORT)
     assert result.returncode == 0, result.stderr
     rows = [re.findall(r"[^\s│]+", line) for line in result.stdout.splitlines() if re.search(r"│.*\d+\.\d\d", line)]
-    servers = [["aionet"], ["asyncio", "streams"], ["aionet,", "UDP"], ["asyncio,", "UDP"]]
+    others = [[f"{package},", kind] for kind in ("TLS", "UDP") for package in ("aionet", "asyncio")]
+    servers = [["aionet"], ["asyncio", "streams"], *others]
     named = [
         [*[loop][:first], *words]
         for loop in available_loops()
-        for first, words in zip([1, 0, 0, 0], servers, strict=True)
+        for first, words in zip([1, 0, 0, 0, 0, 0], servers, strict=True)
     ]
     assert [row[: len(words)] for row, words in zip(rows, named, strict=True)] == named
     assert [row[-2:] for row in rows[1::2]] == [["1.00", "1.00"] for _ in rows[1::2]]
@@ -114,17 +115,24 @@ def test_every_server_on_every_loop_has_its_row() -> None:
 
 def test_messages_that_fit_into_no_datagram_are_for_streams_alone() -> None:
     result = demo(*SHORT, "--loop", "asyncio", "--size", "65508", "--json")
-    assert [row["server"] for row in json.loads(result.stdout)["results"]] == ["aionet", "streams"]
+    assert [row["server"] for row in json.loads(result.stdout)["results"]] == [
+        "aionet",
+        "streams",
+        "tls",
+        "streams_tls",
+    ]
 
 
 def test_away_from_a_terminal_there_are_plain_lines() -> None:
     result = demo(*SHORT, "--loop", "asyncio")
     assert ESCAPE not in result.stdout + result.stderr
     announced, *measured = result.stderr.splitlines()
-    assert re.fullmatch(r"4 servers, 1 round: about \d+ s", announced)
+    assert re.fullmatch(r"6 servers, 1 round: about \d+ s", announced)
     assert [line.partition(":")[0] for line in measured] == [
         "round 1 of 1, aionet on asyncio",
         "round 1 of 1, asyncio streams on asyncio",
+        "round 1 of 1, aionet, TLS on asyncio",
+        "round 1 of 1, asyncio, TLS on asyncio",
         "round 1 of 1, aionet, UDP on asyncio",
         "round 1 of 1, asyncio, UDP on asyncio",
     ]
@@ -138,7 +146,7 @@ def test_json_has_what_was_counted() -> None:
     assert not found["interrupted"]
     rows = found["results"]
     assert [(row["loop"], row["server"]) for row in rows] == list(
-        itertools.product(available_loops(), ["aionet", "streams", "datagrams", "protocol"])
+        itertools.product(available_loops(), ["aionet", "streams", "tls", "streams_tls", "datagrams", "protocol"])
     )
     for row in rows:
         (only,) = row["rounds"]
@@ -146,14 +154,13 @@ def test_json_has_what_was_counted() -> None:
         assert row["messages_per_second"] == round(only["messages"] / only["seconds"])
         assert 0 < row["p50_us"] <= row["p99_us"]
         assert row["server_cpu_us_per_message"] == round(1e6 * only["server_cpu"] / only["messages"], 3) > 0
-    assert [row["rate_to_asyncio"] for row in rows if row["server"] in ("streams", "protocol")] == [
-        1 for _ in rows[::2]
-    ]
+    peers = [row for row in rows if row["server"] in ("streams", "streams_tls", "protocol")]
+    assert [row["rate_to_asyncio"] for row in peers] == [1 for _ in rows[::2]]
 
 
 def test_a_terminal_sees_the_table_fill() -> None:
     seen = on_a_terminal(*SHORT, "--loop", "asyncio", env=environment())
-    _, empty, one_measured, *_, result = seen.split("TCP and UDP echo")
+    _, empty, one_measured, *_, result = seen.split("TCP, TLS, UDP echo")
     assert "round 1 of 1  aionet on asyncio" in empty
     assert not figures(empty)
     assert "round 1 of 1  asyncio streams on asyncio" in one_measured
@@ -213,7 +220,7 @@ def test_without_uvloop_the_demo_runs_on_asyncio_and_says_how_to_get_it() -> Non
     result = without_uvloop(*SHORT)
     assert result.returncode == 0
     assert "pip install 'aionet[uvloop]'" in result.stdout
-    assert result.stderr.startswith("4 servers")
+    assert result.stderr.startswith("6 servers")
 
 
 def test_more_connections_than_descriptors_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from aionet.cli.demo.client import Load, LoadError
+from tests.certificates import issue
 
 Serve = Callable[[socket.socket], None]
 
@@ -55,6 +57,24 @@ class Echo:
         while data := sock.recv(self.piece):
             sock.sendall(data)
             self.pieces.append(len(data))
+
+
+@pytest.fixture(scope="module")
+def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Serve], Serve]:
+    """A server that speaks TLS below another one."""
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    path.write_bytes(issue("127.0.0.1"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path)
+
+    def wrapped(serve: Serve) -> Serve:
+        def over(sock: socket.socket) -> None:
+            with context.wrap_socket(sock, server_side=True) as secured:
+                serve(secured)
+
+        return over
+
+    return wrapped
 
 
 @pytest.mark.parametrize("connections", [1, 7])
@@ -170,3 +190,38 @@ def test_nobody_who_echoes_datagrams_is_an_error(monkeypatch: pytest.MonkeyPatch
         pytest.raises(LoadError, match=r"no reply .* for 0\.05 s"),
     ):
         load.drive(0.05)
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 7])
+def test_each_message_over_tls_is_counted_when_all_of_it_is_back(
+    piece: int, over_tls: Callable[[Serve], Serve]
+) -> None:
+    echo = Echo(piece)
+    with served_by(over_tls(echo)) as address, closing(Load(address, 5, size=100, tls=True)) as load:
+        latencies = load.drive(0.05)
+    assert len(latencies) >= 5
+    assert echo.echoed == 100 * len(latencies)
+
+
+def test_a_message_over_tls_that_the_socket_does_not_take_at_once_is_sent_whole(
+    over_tls: Callable[[Serve], Serve],
+) -> None:
+    size = 8 << 20
+    echo = Echo()
+    with served_by(over_tls(echo)) as address, closing(Load(address, 2, size, tls=True)) as load:
+        counted = len(load.drive(0.01))
+    assert echo.echoed == size * counted
+
+
+def test_another_reply_over_tls_than_an_echo_is_an_error(over_tls: Callable[[Serve], Serve]) -> None:
+    with (
+        served_by(over_tls(lambda sock: sock.sendall(bytes(len(sock.recv(100)))))) as address,
+        closing(Load(address, 1, size=100, tls=True)) as load,
+        pytest.raises(LoadError, match="something else"),
+    ):
+        load.drive(0.05)
+
+
+def test_a_server_without_tls_is_an_error() -> None:
+    with served_by(lambda sock: sock.sendall(b"hello")) as address, pytest.raises(OSError, match="SSL"):
+        Load(address, 1, size=100, tls=True)

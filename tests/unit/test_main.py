@@ -6,7 +6,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("library", ["click", "rich"])
+@pytest.mark.parametrize("library", ["click", "rich", "trustme"])
 def test_without_its_libraries_the_command_names_what_installs_them(library: str) -> None:
     hide_and_run = f"import sys; sys.modules[{library!r}] = None; from aionet.__main__ import main; main()"
     result = subprocess.run([sys.executable, "-c", hide_and_run], capture_output=True, text=True, check=False)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+import trustme
 
 from aionet.cli.console import output, progress_output
 from aionet.cli.demo.measure import Candidate, Cores, Workload, measure
@@ -29,7 +32,7 @@ _CTRL_C: Final = 130  # the status that shells give to what SIGINT has ended
 # Enough for every code path to have run and every buffer to have grown, in seconds.
 _WARMUP: Final = 0.25
 
-_LARGEST_DATAGRAM: Final = 65_507  # over IPv4: larger messages are for TCP alone
+_LARGEST_DATAGRAM: Final = 65_507  # over IPv4: larger messages are for streams alone
 
 _MEBIBYTE: Final = 1024 * 1024
 
@@ -59,8 +62,8 @@ def demo(connections: int, size: int, seconds: float, rounds: int, loops: Sequen
     A server that sends back what it receives runs on one core, clients on another. Each client sends a message, waits
     until all of it has come back, and sends the next. The servers take turns, each in a fresh process, and the
     medians of all rounds are shown: messages a second; the latency of half and of 99 % of the messages; the server's
-    CPU time a message, which does not depend on the clients; and the ratios to asyncio's streams, or its
-    DatagramProtocol, on the same loop. Datagrams are left out where a message does not fit into one.
+    CPU time a message, which does not depend on the clients; and the ratios to asyncio's streams, plain or
+    over TLS, or its DatagramProtocol, on the same loop. Datagrams are left out where a message does not fit into one.
 
     Ctrl-C ends early and shows what was measured until then.
     """
@@ -95,13 +98,22 @@ def _allow(connections: int) -> None:
 
 
 def _measure_all(results: Results, console: Console) -> None:
-    with progress(console, results) as shown:
+    with tempfile.TemporaryDirectory() as folder, progress(console, results) as shown:
+        certificate = _made_certificate(Path(folder))
         for turn in range(1, results.rounds + 1):
             for candidate in results.samples:
                 shown.begins(turn, candidate)
-                sample = measure(candidate, results.workload, results.cores)
+                sample = measure(candidate, results.workload, results.cores, certificate)
                 results.add(candidate, sample)
                 shown.ends(turn, candidate, sample)
+
+
+def _made_certificate(folder: Path) -> Path:
+    """Make a certificate that nobody else trusts, for the servers over TLS; return its file, which has the key too."""
+    made = trustme.CA().issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)
+    path = folder / "certificate.pem"
+    made.private_key_and_cert_chain_pem.write_to_path(path)
+    return path
 
 
 def _show(results: Results, console: Console, *, as_json: bool) -> None:

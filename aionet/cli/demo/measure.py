@@ -21,16 +21,22 @@ __all__ = ["Candidate", "Cores", "Sample", "Workload", "measure"]
 # Two load generators in Python outrun any server in Python; where there are two cores, one has to do.
 _MOST_CLIENTS: Final = 2
 
+# What a client may take to connect, in seconds: a handshake of TLS is one or two milliseconds of CPU for both sides.
+_CONNECT: Final = 0.01
+
 _SERVER: Final = Path(__file__).with_name("server.py")
 _CLIENT: Final = Path(__file__).with_name("client.py")
 
 _TITLES: Final = {
     "aionet": "aionet",
     "streams": "asyncio streams",
+    "tls": "aionet, TLS",
+    "streams_tls": "asyncio, TLS",
     "datagrams": "aionet, UDP",
     "protocol": "asyncio, UDP",
 }
 _UDP: Final = frozenset({"datagrams", "protocol"})
+_TLS: Final = frozenset({"tls", "streams_tls"})
 
 
 @attrs.frozen
@@ -49,6 +55,11 @@ class Candidate:
     def udp(self) -> bool:
         """Whether it serves datagrams, and no streams."""
         return self.server in _UDP
+
+    @property
+    def tls(self) -> bool:
+        """Whether its streams are over TLS."""
+        return self.server in _TLS
 
     def __str__(self) -> str:
         return f"{self.title} on {self.loop}"
@@ -117,38 +128,44 @@ class Sample:
         return self.client_cpu / self.seconds
 
 
-def measure(candidate: Candidate, workload: Workload, cores: Cores) -> Sample:
+def measure(candidate: Candidate, workload: Workload, cores: Cores, certificate: Path) -> Sample:
     """Start the candidate's server, drive it, and end it.
+
+    ``certificate`` is a PEM file with its key, for servers over TLS.
 
     Raises:
         ProcessError: the server or the load generator failed.
 
     """
     with ExitStack() as running:
-        arguments = [candidate.server, "--loop", candidate.loop]
+        arguments: list[object] = [candidate.server, "--loop", candidate.loop]
+        if candidate.tls:
+            arguments += ["--certificate", certificate]
         server = running.enter_context(Process(f"the server ({candidate})", _SERVER, arguments, cores.server))
         address = server.hear()["address"]
-        clients = [running.enter_context(client) for client in _clients(address, workload, cores, udp=candidate.udp)]
+        clients = [running.enter_context(client) for client in _clients(address, candidate, workload, cores)]
         try:
             return _drive(server, clients, workload)
         except ProcessError as error:
             raise server.explain(error) from error
 
 
-def _clients(address: str, workload: Workload, cores: Cores, *, udp: bool) -> Iterable[Process]:
+def _clients(address: str, candidate: Candidate, workload: Workload, cores: Cores) -> Iterable[Process]:
     count = min(len(cores.clients), workload.connections)
     for number, core in enumerate(cores.clients[:count]):
         connections = workload.connections // count + (number < workload.connections % count)
         arguments = [address, "--connections", connections, "--size", workload.size]
         arguments += ["--warmup", workload.warmup, "--seconds", workload.seconds]
-        if udp:
+        if candidate.udp:
             arguments.append("--udp")
+        if candidate.tls:
+            arguments.append("--tls")
         yield Process("the load generator", _CLIENT, arguments, core)
 
 
 def _drive(server: Process, clients: list[Process], workload: Workload) -> Sample:
     for client in clients:
-        client.hear()
+        client.hear(PATIENCE + workload.warmup + workload.connections * _CONNECT)
     cpu = server.ask()["cpu"]
     for client in clients:
         client.tell()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PEERS", "Results", "Row"]
 
 # Ours, and what its ratios are to, on the same loop.
-PEERS: Final = {"aionet": "streams", "datagrams": "protocol"}
+PEERS: Final = {"aionet": "streams", "tls": "streams_tls", "datagrams": "protocol"}
 
 # A process that waits for nobody uses nearly all of its core; the rest is the system's.
 _BUSY: Final = 0.9

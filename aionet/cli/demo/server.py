@@ -17,8 +17,10 @@ import asyncio
 import json
 import os
 import resource
+import ssl
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ async def _echo(stream: aionet.Stream) -> None:
 
 
 @asynccontextmanager
-async def _aionet() -> AsyncGenerator[str]:
+async def _aionet(certificate: str | None = None) -> AsyncGenerator[str]:
     import aionet  # noqa: PLC0415 - not where asyncio alone is measured: see above
 
-    async with aionet.serve((_HOST, 0), _echo) as server:
+    tls = None if certificate is None else aionet.TLSConfig(certificate=certificate)
+    async with aionet.serve((_HOST, 0), _echo, tls=tls) as server:
         yield str(server.addresses[0])
 
 
@@ -58,8 +61,14 @@ async def _streams_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 
 @asynccontextmanager
-async def _streams() -> AsyncGenerator[str]:
-    async with await asyncio.start_server(_streams_echo, _HOST, 0, limit=_READ_SIZE, backlog=4096) as server:
+async def _streams(certificate: str | None = None) -> AsyncGenerator[str]:
+    context = None
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    async with await asyncio.start_server(
+        _streams_echo, _HOST, 0, limit=_READ_SIZE, backlog=4096, ssl=context
+    ) as server:
         yield "{}:{}".format(*server.sockets[0].getsockname())
 
 
@@ -101,6 +110,10 @@ _SERVERS: Final[dict[str, Serve]] = {
     "datagrams": _datagrams,
     "protocol": _protocol,
 }
+_TLS_SERVERS: Final[dict[str, Callable[[str], AbstractAsyncContextManager[str]]]] = {
+    "tls": _aionet,
+    "streams_tls": _streams,
+}
 
 
 def _new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -137,11 +150,18 @@ async def _serve(serve: Serve) -> None:
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("server", choices=_SERVERS)
+    parser.add_argument("server", choices=[*_SERVERS, *_TLS_SERVERS])
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], required=True)
+    parser.add_argument("--certificate", help="a file with the certificate and its key, for a server over TLS")
     arguments = parser.parse_args()
+    if arguments.server in _TLS_SERVERS:
+        if arguments.certificate is None:
+            parser.error(f"{arguments.server} needs --certificate")
+        serve: Serve = partial(_TLS_SERVERS[arguments.server], arguments.certificate)
+    else:
+        serve = _SERVERS[arguments.server]
     with asyncio.Runner(loop_factory=lambda: _new_loop(arguments.loop)) as runner:
-        runner.run(_serve(_SERVERS[arguments.server]))
+        runner.run(_serve(serve))
 
 
 if __name__ == "__main__":

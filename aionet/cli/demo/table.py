@@ -83,8 +83,12 @@ def table(results: Results, width: int) -> Table:
 
 def _title(results: Results) -> str:
     workload = results.workload
-    kinds = "TCP and UDP echo" if any(candidate.udp for candidate in results.samples) else "TCP echo"
-    return f"{kinds} · {thousands(workload.size)} bytes · {counted(workload.connections, 'connection')}"
+    kinds = ["TCP"]
+    if any(candidate.tls for candidate in results.samples):
+        kinds.append("TLS")
+    if any(candidate.udp for candidate in results.samples):
+        kinds.append("UDP")
+    return f"{', '.join(kinds)} echo · {thousands(workload.size)} bytes · {counted(workload.connections, 'connection')}"
 
 
 def _figures(row: Row, results: Results) -> Iterator[str]:

@@ -62,8 +62,8 @@ def demo(connections: int, size: int, seconds: float, rounds: int, loops: Sequen
     A server that sends back what it receives runs on one core, clients on another. Each client sends a message, waits
     until all of it has come back, and sends the next. The servers take turns, each in a fresh process, and the
     medians of all rounds are shown: messages a second; the latency of half and of 99 % of the messages; the server's
-    CPU time a message, which does not depend on the clients; and the ratios to asyncio's streams, plain or
-    over TLS, or its DatagramProtocol, on the same loop. Datagrams are left out where a message does not fit into one.
+    CPU time a message, which does not depend on the clients; and the ratios to asyncio's streams, plain or over TLS,
+    or its DatagramProtocol, on the same loop. Datagrams are left out where a message does not fit into one.
 
     Ctrl-C ends early and shows what was measured until then.
     """

@@ -72,6 +72,7 @@ class SecureSocket(Protocol):
     @property
     def received(self) -> bytes:
         """What has been received of the handshake, and OpenSSL has not read yet."""
+        ...
 
     @property
     def family(self) -> int:

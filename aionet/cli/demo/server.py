@@ -81,7 +81,9 @@ async def _datagram_echo(session: aionet.DatagramSession) -> None:
 async def _datagrams() -> AsyncGenerator[str]:
     import aionet  # noqa: PLC0415 - as above
 
-    async with aionet.serve_datagram(f"udp://{_HOST}:0", _datagram_echo) as server:
+    # All clients come from one address, which the limit for each prefix is there to notice.
+    many = aionet.SessionOptions(max_sessions=20_000, max_sessions_per_prefix=20_000)
+    async with aionet.serve_datagram(f"udp://{_HOST}:0", _datagram_echo, sessions=many) as server:
         yield str(server.addresses[0])
 
 

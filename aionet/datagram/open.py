@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aionet.address import Endpoint, InetAddress
 from aionet.datagram.endpoint import DatagramEndpoint
-from aionet.errors import ConnectError, ListenError
+from aionet.errors import AddressError, ConnectError, ListenError
 from aionet.options import DatagramOptions
 from aionet.system.datagram_socket import DatagramSocket, bind_to, connect_datagrams_to
 from aionet.system.opening import Opening
@@ -71,6 +71,8 @@ def connect_datagram(
 
     """
     parsed = _parse(endpoint)
+    if parsed.scheme == "udp" and not parsed.port:
+        raise AddressError(f"connect_datagram to {parsed}: expected a port from 1 to 65535, that of the peer")
     mine = None if local is None else _parse(local)
     chosen = options or DatagramOptions()
 

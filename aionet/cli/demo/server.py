@@ -72,19 +72,19 @@ async def _streams(certificate: str | None = None) -> AsyncGenerator[str]:
         yield "{}:{}".format(*server.sockets[0].getsockname())
 
 
-async def _datagram_echo(session: aionet.DatagramSession) -> None:
-    async for data in session:
-        await session.send(data)
+async def _datagram_echo(endpoint: aionet.DatagramEndpoint) -> None:
+    async for datagram in endpoint:
+        await endpoint.sendto(datagram.data, datagram.peer)
 
 
 @asynccontextmanager
 async def _datagrams() -> AsyncGenerator[str]:
     import aionet  # noqa: PLC0415 - as above
 
-    # All clients come from one address, which the limit for each prefix is there to notice.
-    many = aionet.SessionOptions(max_sessions=20_000, max_sessions_per_prefix=20_000)
-    async with aionet.serve_datagram(f"udp://{_HOST}:0", _datagram_echo, sessions=many) as server:
-        yield str(server.addresses[0])
+    async with aionet.bind_datagram(f"udp://{_HOST}:0") as endpoint:
+        echoing = asyncio.create_task(_datagram_echo(endpoint))
+        yield str(endpoint.local)
+        echoing.cancel()
 
 
 class _DatagramEcho(asyncio.DatagramProtocol):

@@ -44,6 +44,12 @@ async def test_a_scheme_without_datagrams_is_refused(endpoint: str) -> None:
         await aionet.bind_datagram("udp://")
 
 
+@pytest.mark.parametrize("endpoint", ["udp://127.0.0.1:0", ("127.0.0.1", 0)])
+async def test_nobody_can_be_the_peer_at_port_0(endpoint: str | tuple[str, int]) -> None:
+    with pytest.raises(aionet.AddressError, match="expected a port from 1 to 65535, that of the peer"):
+        await aionet.connect_datagram(endpoint)
+
+
 async def test_a_local_end_of_another_kind_is_refused() -> None:
     with pytest.raises(aionet.AddressError, match="the local end of the same scheme"):
         await aionet.connect_datagram("udp://127.0.0.1:9", local="unix:/nowhere")

@@ -60,6 +60,8 @@ async def test_in_a_flood_every_datagram_is_accounted_for_and_others_are_served(
         )
         answers = 0
         try:
+            # Nobody receives yet. Later it is the scheduler's choice which is full first, the queue or the kernel.
+            await until(lambda: endpoint.statistics().dropped_queue)
             while not flood.done():
                 await endpoint.recvfrom()  # a slow consumer: one datagram, then an exchange over TCP
                 check(endpoint)
@@ -74,7 +76,7 @@ async def test_in_a_flood_every_datagram_is_accounted_for_and_others_are_served(
         await _settle(endpoint)
         found = endpoint.statistics()
         assert found.received + found.receive_queue + found.dropped_kernel == FLOOD
-        assert found.dropped_queue + found.dropped_kernel > 0
+        assert found.dropped_queue > 0
         assert answers > 10
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert grown < 64 * 1024, f"grown by {grown} KiB"

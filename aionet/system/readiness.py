@@ -57,8 +57,9 @@ class Readiness:
 
     def ready(self) -> None:
         """Resume the first waiter; if there is none, want no more events."""
-        if self._first.waiting:
-            self._first.wake()
+        first = self._first
+        if first.callback is not None:
+            first.wake()
         elif not self._queue.wake_first():
             self.wanted = False
             self._changed()

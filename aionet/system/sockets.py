@@ -52,9 +52,12 @@ class AsyncSocket:
         "__weakref__",
         "_closed",
         "_dry",
+        "_is_stream",
         "_loop",
         "_readiness",
         "_reading",
+        "_recv",
+        "_send",
         "_sendall_lock",
         "_sendalls",
         "_sock",
@@ -80,6 +83,9 @@ class AsyncSocket:
     def _adopt(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._recv = sock.recv
+        self._send = sock.send
+        self._is_stream = sock.type == socket.SOCK_STREAM  # asked once: the socket makes an enumeration of it each time
         self._closed = False
         self._loop = loop
         self._readiness = DescriptorReadiness(loop, sock.fileno())
@@ -178,13 +184,13 @@ class AsyncSocket:
 
     def recv(self, bufsize: int, flags: int = 0) -> Coroutine[Any, Any, bytes]:
         """Receive at most ``bufsize`` bytes; b"" at the end of stream. Source: recv(2)."""
-        if flags or self._sock.type != socket.SOCK_STREAM:
-            return self._when_ready(self._reading, self._sock.recv, bufsize, flags)
-        return self._receive(bufsize, self._sock.recv, bufsize)
+        if flags or not self._is_stream:
+            return self._when_ready(self._reading, self._recv, bufsize, flags)
+        return self._receive(bufsize, self._recv, bufsize)
 
     def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0, flags: int = 0) -> Coroutine[Any, Any, int]:
         """Receive into a buffer; return the count of bytes, 0 at the end of stream. Source: recv(2)."""
-        if flags or self._sock.type != socket.SOCK_STREAM:
+        if flags or not self._is_stream:
             return self._when_ready(self._reading, self._sock.recv_into, buffer, nbytes, flags)
         return self._receive(nbytes or memoryview(buffer).nbytes, self._sock.recv_into, buffer, nbytes)
 
@@ -213,15 +219,16 @@ class AsyncSocket:
 
     def send(self, data: Buffer, flags: int = 0) -> Coroutine[Any, Any, int]:
         """Send what there is room for; return the count of bytes. Source: send(2)."""
-        return self._when_ready(self._writing, self._sock.send, data, flags)
+        return self._when_ready(self._writing, self._send, data, flags)
 
     async def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send all of ``data``. Of several tasks, each one's data stays in one piece. Cancelled: a part may be sent."""
-        self._check_open("sendall")
+        if self._closed:
+            self._check_open("sendall")
         sent = 0
         if not self._sendalls and not self._writing.waiters:
             try:
-                sent = self._sock.send(data, flags)
+                sent = self._send(data, flags)
                 if sent == (len(data) if type(data) is bytes else memoryview(data).nbytes):
                     return
             except (BlockingIOError, InterruptedError):
@@ -234,7 +241,7 @@ class AsyncSocket:
         try:
             async with self._sendall_lock:
                 while True:
-                    rest = rest[await self._when_ready(self._writing, self._sock.send, rest, flags) :]
+                    rest = rest[await self._when_ready(self._writing, self._send, rest, flags) :]
                     if not rest:
                         return
         finally:

@@ -94,6 +94,30 @@ def test_s_client_with_a_strangers_certificate_is_refused(echo: Echo, tmp_path: 
     echo.s_client(*quiet("-tls1_2", "-cert", client, "-key", client), status=1)
 
 
+@pytest.mark.parametrize("command", ["k", "K"], ids=["its own keys", "both ends' keys"])
+def test_s_client_changes_keys_in_the_middle(echo: Echo, command: str) -> None:
+    """KeyUpdate, RFC 8446 4.6.3: K asks us for one of our own, which has to leave before what we send next."""
+    ca = str(echo.folder / "ca.pem")
+    client = [require_tool("openssl"), "s_client", "-connect", echo.program.address, "-tls1_3", "-CAfile", ca]
+    with subprocess.Popen([*client, "-msg"], stdin=PIPE, stdout=PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said: list[str] = []
+        for number in range(3):
+            for line, answer in ((f"message {number}", f"message {number}"), (command, "KEYUPDATE")):
+                process.stdin.write(f"{line}\n")  # s_client forgets what came in one read with a command
+                process.stdin.flush()
+                while not said or said[-1] != answer:
+                    said.append(next(process.stdout).strip())
+        process.stdin.write("Q\n")
+        process.stdin.close()
+        said += [line.strip() for line in process.stdout]
+    assert [line for line in said if line.startswith("message")] == ["message 0", "message 1", "message 2"]
+    assert sum(bool(re.match(r">>> .*KeyUpdate", line)) for line in said) == 3
+    ours = sum(bool(re.match(r"<<< .*KeyUpdate", line)) for line in said)
+    assert ours == (0 if command == "k" else 2)  # the third request has no message behind it
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_s_client_resumes_its_session(echo: Echo, version: str, tmp_path: Path) -> None:
     session = str(tmp_path / "session")

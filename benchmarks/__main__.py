@@ -12,6 +12,7 @@ import attrs
 from benchmarks.candidate import Candidate, CandidateError, every
 from benchmarks.compare import compare
 from benchmarks.comparison import MANY, QUICK, TIMING, rows
+from benchmarks.generator import GeneratorRow
 from benchmarks.idle import IdleRow, affordable
 from benchmarks.machine import machine, warnings
 from benchmarks.marks import ROWS
@@ -82,7 +83,7 @@ def measure_marks(arguments: argparse.Namespace) -> int:
     return 1 if missed else 0
 
 
-def chosen(names: list[str] | None) -> list[Row | IdleRow]:
+def chosen(names: list[str] | None) -> list[Row | IdleRow | GeneratorRow]:
     """The rows with these names, or all of them."""
     return [row for row in ROWS if not names or row.name in names]
 

@@ -120,9 +120,10 @@ UDP_SEND_ROW = Row("udp-send", "UDP sent in bulk, 1200 B", Workload("udp_send", 
 IDLE = tuple(candidate for candidate in FASTEST if candidate.file != "easynetwork")
 TLS = (
     *on_both("aionet_tls", "streams_tls"),
-    *on_uvloop("protocol_tls", "aiofastnet_tls", "tornado_tls"),
+    *on_uvloop("protocol_tls", "aiofastnet_tls", "anyio_tls", "easynetwork_tls", "tornado_tls"),
     Candidate("gevent_tls", "gevent"),
     Candidate("trio_tls", "trio"),
+    Candidate("twisted_tls", "twisted"),
 )
 TLS_ECHO_ROW = Row("tls-echo", "TLS echo, 1 kB, 10 connections", Workload("echo", tls=True), (), TLS)
 TLS_HANDSHAKE_ROW = Row(

@@ -1,14 +1,12 @@
-"""`python -m benchmarks.generator`: the marks of the load generator itself, against the servers in C.
+"""The marks of the load generator itself: what one process of `aionet bench` does, against the servers in C.
 
-How many exchanges one client process makes and records, beside the client in C; how well an open loop keeps its
-schedule; and whether a generator grows.
+How many exchanges it makes and records, beside the client in C; how well an open loop keeps its schedule; and whether
+it grows in a long run.
 """
 
-import argparse
+import os
 import re
-import statistics
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +17,43 @@ from aionet.bench.conduct import measure as drive
 from aionet.bench.plan import Plan
 from aionet.bench.results import Results
 from aionet.bench.tally import Point, Tally
-from benchmarks import native
-from benchmarks.candidate import SERVERS
-from benchmarks.machine import machine, warnings
+from benchmarks.candidate import Candidate
+from benchmarks.compare import Spread
 from benchmarks.measure import Program, Workload, cores, load, pinned
+from benchmarks.report import thousands
+from benchmarks.rows import Progress, Result, Timing, Verdict
 
 EXCHANGES = 100_000  # TCP echoes a second, or half of what the client in C makes, whichever is less
-DATAGRAMS = 80_000
+DATAGRAMS = 80_000  # UDP echoes a second
 RATE = 20_000  # messages a second on schedule
 LAG = 1.0  # ms, p99
-GROWTH = 1.0  # MiB
-MINUTE = 60.0
+GROWTH = 1.0  # MiB that a run may add after its first tenth
 
 WORKLOAD = Workload("echo", size=64, connections=10)
 
 
-@attrs.frozen
-class Mark:
-    """What had to be reached, what was, and whether that is enough."""
+class Aside(Silent):
+    """Moves the process that adds up to the core of the server, once the one that generates has its own."""
 
-    name: str
-    needed: str
-    found: str
-    holds: bool
-
-    def __str__(self) -> str:
-        return f"{'holds' if self.holds else 'MISSED'}  {self.name}: {self.found} (needed: {self.needed})"
+    def begins(self, plan: Plan, connections: int) -> None:
+        os.sched_setaffinity(0, {cores()[0]})
 
 
-class Watching(Silent):
-    """Notes the resident memory of the generator at each slot, in MiB."""
+class Memory(Aside):
+    """Notes the resident memory of the generating process at each slot, in MiB."""
 
     def __init__(self) -> None:
         """Nothing noted yet."""
-        self.memory: list[float] = []
+        self.noted: list[float] = []
+
+    @property
+    def growth(self) -> float:
+        """What the run added after its first tenth, in which everything is set up."""
+        return self.noted[-1] - self.noted[len(self.noted) // 10]
 
     def measured(self, tally: Tally, point: Point) -> None:
         children = [int(pid) for task in Path("/proc/self/task").iterdir() for pid in _words(task / "children")]
-        found = [_resident(pid) for pid in children if b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        self.memory += found
+        self.noted += [_resident(pid) for pid in children if b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def _words(path: Path) -> list[str]:
@@ -69,91 +65,102 @@ def _resident(pid: int) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-class Bench:
-    """A server in C on one core, generators on the other."""
+@attrs.frozen
+class GeneratorRow:
+    """One client process, on the core where the load generator is otherwise; `minute` is the long run, in seconds."""
 
-    def __init__(self, seconds: float, rounds: int) -> None:
-        """How long a run takes, and how many there are."""
-        self.seconds = seconds
-        self.rounds = rounds
-        self.server_core, self.client_core = cores()
+    name: str
+    title: str
+    minute: float = 60.0
 
-    def server(self, name: str) -> Program:
-        """The server, started."""
-        return Program([str(native.build(f"servers/{name}.c"))], self.server_core)
+    def measure(self, timing: Timing, progress: Progress) -> Result:
+        """Measure each mark and judge."""
+        figures: dict[str, list[float]] = {}
+        marks = (self.exchanges, self.datagrams, self.schedule, self.memory)
+        verdicts = [verdict for mark in marks for verdict in mark(timing, progress, figures)]
+        return Result(self.name, self.title, [], verdicts, {"samples": figures, "failures": {}})
 
-    def run(self, address: str, watching: Silent | None = None, scheme: str = "tcp", **given: Any) -> Results:  # noqa: ANN401 - the plan's
-        """What one client process finds."""
-        usual: dict[str, Any] = {"duration": self.seconds, "warmup": 0.5}
-        with pinned(self.client_core):
-            return drive(Plan(endpoint=f"{scheme}://{address}", **usual | given), observer=watching)
-
-    def exchanges(self) -> Mark:
+    def exchanges(self, timing: Timing, progress: Progress, figures: dict[str, list[float]]) -> Iterator[Verdict]:
         """TCP, beside the client in C."""
-        ours: list[float] = []
-        theirs: list[float] = []
-        work = attrs.evolve(WORKLOAD, seconds=self.seconds)
-        with self.server("c") as server:
-            address = server.hear()["address"]
-            for _ in range(self.rounds):
-                ours.append(self.run(address).rate)
-                with load(address, work, server.process.pid, self.client_core) as client:
+        work = attrs.evolve(WORKLOAD, seconds=timing.seconds, warmup=timing.warmup)
+        ours = figures["exchanges a second"] = []
+        theirs = figures["exchanges a second of the client in C"] = []
+        with server("c") as program:
+            address = program.hear()["address"]
+            for turn in _turns(timing, progress, "TCP echo"):
+                ours.append(run(timing, f"tcp://{address}").rate)
+                progress(f"TCP echo, the client in C, {turn}")
+                with load(address, work, program.process.pid, cores()[1]) as client:
                     said = client.hear()
                 theirs.append(said["messages"] / said["seconds"])
-        found, limit = statistics.median(ours), statistics.median(theirs)
-        needed = min(EXCHANGES, 0.5 * limit)
-        text = f"{found:,.0f}/s; a client in C {limit:,.0f}/s"
-        return Mark("TCP echo, 64 B, 10 connections", f"{needed:,.0f}/s", text, holds=found >= needed)
+        limit = Spread.of(theirs).median
+        yield judge("TCP echo of 64 B, 10 connections", ours, thousands, least=min(EXCHANGES, limit / 2), limit=limit)
 
-    def datagrams(self) -> Mark:
+    def datagrams(self, timing: Timing, progress: Progress, figures: dict[str, list[float]]) -> Iterator[Verdict]:
         """UDP."""
-        with self.server("udp_c") as server:
-            address = server.hear()["address"]
-            found = statistics.median(self.run(address, scheme="udp").rate for _ in range(self.rounds))
-        return Mark("UDP echo, 64 B, 10 sockets", f"{DATAGRAMS:,}/s", f"{found:,.0f}/s", holds=found >= DATAGRAMS)
+        with server("udp_c") as program:
+            endpoint = f"udp://{program.hear()['address']}"
+            ours = [run(timing, endpoint).rate for _ in _turns(timing, progress, "UDP echo")]
+        figures["datagrams a second"] = ours
+        yield judge("UDP echo of 64 B, 10 sockets", ours, thousands, least=DATAGRAMS)
 
-    def schedule(self) -> Mark:
+    def schedule(self, timing: Timing, progress: Progress, figures: dict[str, list[float]]) -> Iterator[Verdict]:
         """How late messages leave."""
-        with self.server("c") as server:
-            address = server.hear()["address"]
-            results = [self.run(address, rate=float(RATE)) for _ in range(self.rounds)]
-        found = statistics.median(each.lag.percentile(99) / 1e6 for each in results)
-        busy = statistics.median(each.client_cpu for each in results)
-        text = f"{found:.3f} ms late at p99, {busy:.0%} of a core"
-        return Mark(f"open loop, {RATE:,} a second", f"{LAG:g} ms", text, holds=found <= LAG)
+        with server("c") as program:
+            endpoint = f"tcp://{program.hear()['address']}"
+            results = [run(timing, endpoint, rate=float(RATE)) for _ in _turns(timing, progress, "open loop")]
+        late = figures["ms late at p99"] = [each.lag.percentile(99) / 1e6 for each in results]
+        yield judge(f"ms late at p99, of {thousands(RATE)} messages/s", late, "{:.3f}".format, most=LAG)
 
-    def memory(self, seconds: float) -> Mark:
-        """What a long run adds, after its first tenth."""
-        watching = Watching()
-        with self.server("c") as server:
-            self.run(server.hear()["address"], watching, duration=seconds)
-        grown = watching.memory[-1] - watching.memory[len(watching.memory) // 10]
-        text = f"{grown:+.2f} MiB, to {watching.memory[-1]:.1f}"
-        return Mark(f"memory over {seconds:g} s", f"at most {GROWTH:g} MiB more", text, holds=grown <= GROWTH)
-
-    def marks(self, minute: float) -> Iterator[Mark]:
-        """Each of them, as it is measured."""
-        yield self.exchanges()
-        if (SERVERS / "udp_c.c").exists():
-            yield self.datagrams()
-        yield self.schedule()
-        yield self.memory(minute)
+    def memory(self, timing: Timing, progress: Progress, figures: dict[str, list[float]]) -> Iterator[Verdict]:
+        """What a long run adds."""
+        memory = Memory()
+        progress(f"memory over {self.minute:g} s")
+        with server("c") as program:
+            run(timing, f"tcp://{program.hear()['address']}", memory, duration=self.minute)
+        figures["MiB"] = memory.noted
+        title = f"MiB that a run of {self.minute:g} s adds to {memory.noted[-1]:.0f}"
+        yield judge(title, [memory.growth], "{:.2f}".format, most=GROWTH)
 
 
-def main() -> None:
-    """Measure all marks; end with status 1 if one is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="a run (2)")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each (3)")
-    parser.add_argument("--minute", type=float, default=MINUTE, help="how long the memory is watched, in seconds (60)")
-    arguments = parser.parse_args()
-    print(*(f"{name}: {fact}" for name, fact in machine().items()), *warnings(), sep="\n")
-    missed = 0
-    for mark in Bench(arguments.seconds, arguments.rounds).marks(arguments.minute):
-        print(mark, flush=True)
-        missed += not mark.holds
-    sys.exit(min(missed, 1))
+def server(name: str) -> Program:
+    """A server in C, started on the first core."""
+    return Program(Candidate(name).command("echo"), cores()[0])
 
 
-if __name__ == "__main__":
-    main()
+def run(timing: Timing, endpoint: str, watching: Aside | None = None, **given: Any) -> Results:  # noqa: ANN401  the plan's
+    """What one client process finds."""
+    usual: dict[str, Any] = {"duration": timing.seconds, "warmup": timing.warmup}
+    with pinned(cores()[1]):
+        return drive(Plan(endpoint=endpoint, **usual | given), observer=watching or Aside())
+
+
+def judge(
+    what: str,
+    ours: list[float],
+    spell: Callable[[float], str],
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    limit: float | None = None,
+) -> Verdict:
+    """Whether the median of the rounds is within the mark."""
+    found = Spread.of(ours)
+    within = (least is None or found.median >= least) and (most is None or found.median <= most)
+    return Verdict(
+        ours=f"aionet bench: {what}",
+        our_figure=spell(found.median),
+        peer="" if limit is None else "a client in C",
+        peer_figure="" if limit is None else spell(limit),
+        measured=f"{spell(found.median)} ({spell(found.least)} to {spell(found.greatest)})",
+        by_cpu="",
+        mark=f">= {spell(least)}" if least is not None else f"<= {most:g}",
+        met=within,
+    )
+
+
+def _turns(timing: Timing, progress: Progress, what: str) -> Iterator[str]:
+    for number in range(1, timing.rounds + 1):
+        turn = f"round {number} of {timing.rounds}"
+        progress(f"{what}, {turn}")
+        yield turn

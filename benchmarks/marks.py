@@ -4,6 +4,7 @@ Both sides run in one go, on the same loop unless the mark says otherwise.
 """
 
 from benchmarks.candidate import Candidate
+from benchmarks.generator import GeneratorRow
 from benchmarks.idle import KIB, IdleRow
 from benchmarks.measure import Workload
 from benchmarks.rows import Mark, Row
@@ -28,7 +29,7 @@ LIMIT = Candidate("c")
 UVLOOP_DATAGRAMS = Candidate("udp_protocol", "uvloop")
 UVLOOP_ASYNCUDP = Candidate("udp_asyncudp", "uvloop")
 
-ROWS: tuple[Row | IdleRow, ...] = (
+ROWS: tuple[Row | IdleRow | GeneratorRow, ...] = (
     Row(
         "echo",
         "TCP echo, 1000 B, 10 connections",
@@ -153,4 +154,5 @@ ROWS: tuple[Row | IdleRow, ...] = (
         ours=tuple(Candidate("aionet_streams", loop) for loop in LOOPS),
         shown=tuple(Candidate("streams", loop) for loop in LOOPS),
     ),
+    GeneratorRow("generator", "aionet bench itself: one client process, against servers in C"),
 )

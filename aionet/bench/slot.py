@@ -65,8 +65,9 @@ class Slot:
     datagrams: Datagrams
 
     def as_json(self) -> dict[str, Any]:
-        """The slot as JSON."""
-        return attrs.asdict(self) | {name: buckets.dump(getattr(self, name)) for name in _BUCKETS}
+        """The slot as JSON, in a fraction of a millisecond: messages are due, and asdict looks at each count."""
+        given = attrs.asdict(self, recurse=False) | {"datagrams": attrs.asdict(self.datagrams)}
+        return given | {name: buckets.dump(getattr(self, name)) for name in _BUCKETS}
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Self:

@@ -39,9 +39,10 @@ class Echo(AsyncStreamRequestHandler[Any, Any]):
 
 
 @asynccontextmanager
-async def _serve(protocol: Any) -> AsyncIterator[str]:  # noqa: ANN401  two kinds of protocol, without a common base
+async def serve(protocol: Any, **given: Any) -> AsyncIterator[str]:  # noqa: ANN401  two kinds of protocol, without a common base
+    """Serve with a protocol, and with what else the server is to be given."""
     server: AsyncTCPNetworkServer[Any, Any] = AsyncTCPNetworkServer(
-        HOST, 0, protocol, Echo(), backlog=4096, max_recv_size=READ_SIZE, log_client_connection=False
+        HOST, 0, protocol, Echo(), backlog=4096, max_recv_size=READ_SIZE, log_client_connection=False, **given
     )
     async with server:
         listening = asyncio.Event()
@@ -55,9 +56,9 @@ async def _serve(protocol: Any) -> AsyncIterator[str]:  # noqa: ANN401  two kind
 
 def echo() -> AbstractAsyncContextManager[str]:
     """Echo what comes."""
-    return _serve(BufferedStreamProtocol(Raw()))
+    return serve(BufferedStreamProtocol(Raw()))
 
 
 def lines() -> AbstractAsyncContextManager[str]:
     """Echo line by line."""
-    return _serve(StreamProtocol(StringLineSerializer("LF", encoding="ascii")))
+    return serve(StreamProtocol(StringLineSerializer("LF", encoding="ascii")))

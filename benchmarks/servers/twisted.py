@@ -1,14 +1,21 @@
 """Twisted's Protocol, on Twisted's own reactor."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineReceiver
 
 from benchmarks.servers import HOST, spell
 from benchmarks.servers._on_twisted import reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from twisted.internet.ssl import CertificateOptions
 
 
 class Echo(Protocol):
@@ -38,17 +45,22 @@ class Lines(LineReceiver):
 
 
 @contextmanager
-def _serve(protocol: type[Protocol]) -> Iterator[str]:
-    port = reactor.listenTCP(0, Factory.forProtocol(protocol), backlog=4096, interface=HOST)
+def serve(protocol: type[Protocol], tls: CertificateOptions | None = None) -> Iterator[str]:
+    """Serve with a protocol, behind TLS if its options are given."""
+    factory = Factory.forProtocol(protocol)
+    if tls is None:
+        port = reactor.listenTCP(0, factory, backlog=4096, interface=HOST)
+    else:
+        port = reactor.listenSSL(0, factory, tls, backlog=4096, interface=HOST)
     address = port.getHost()
     yield spell((address.host, address.port))  # the reactor closes what is open when it stops
 
 
 def echo() -> AbstractContextManager[str]:
     """Echo what comes."""
-    return _serve(Echo)
+    return serve(Echo)
 
 
 def lines() -> AbstractContextManager[str]:
     """Echo line by line."""
-    return _serve(Lines)
+    return serve(Lines)

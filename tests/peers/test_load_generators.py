@@ -19,22 +19,28 @@ if TYPE_CHECKING:
 
 SECONDS = 0.5
 PAIRS = [
-    pytest.param(["redis-server", "redis-benchmark"], beside.redis, lambda port: beside.pings(port, 1), id="redis"),
-    pytest.param(["redis-server", "redis-benchmark"], beside.redis, lambda port: beside.pings(port, 16), id="pipeline"),
+    pytest.param(["redis-server", "redis-benchmark"], beside.redis, lambda server: beside.pings(server, 1), id="redis"),
+    pytest.param(
+        ["redis-server", "redis-benchmark"], beside.redis, lambda server: beside.pings(server, 16), id="pipeline"
+    ),
     pytest.param(["nginx", "wrk"], beside.nginx, beside.pages, id="wrk"),
     pytest.param(["iperf"], beside.iperf, beside.bulk, id="iperf"),
     pytest.param(["iperf"], beside.unread, beside.datagrams, id="iperf-udp"),
 ]
 
 
-@pytest.mark.parametrize(("programs", "server", "pair"), PAIRS)
+@pytest.mark.parametrize(("programs", "running", "pair"), PAIRS)
 def test_both_find_the_same_server(
-    programs: list[str], server: Callable[[], AbstractContextManager[int]], pair: Callable[[int], beside.Pair]
+    programs: list[str],
+    running: Callable[[], AbstractContextManager[beside.Server]],
+    pair: Callable[[beside.Server], beside.Pair],
 ) -> None:
     for program in programs:
         require_tool(program)
-    with server() as port:
-        both = pair(port)
+    with running() as server:
+        both = pair(server)
         theirs, ours = both.theirs(SECONDS), both.ours(SECONDS)
     assert theirs.rate > 0
+    assert min(theirs.generator, ours.generator) > 0
+    assert (min(theirs.server, ours.server) > 0) == (server.pid > 0)
     assert theirs.rate / 10 < ours.rate < theirs.rate * 10

@@ -11,7 +11,7 @@ import attrs
 
 from benchmarks.candidate import Candidate, CandidateError, every
 from benchmarks.compare import compare
-from benchmarks.comparison import MANY, QUICK, TIMING, rows
+from benchmarks.comparison import MANY, QUICK, SECTIONS, TIMING, rows
 from benchmarks.generator import GeneratorRow
 from benchmarks.idle import IdleRow, affordable
 from benchmarks.machine import machine, warnings
@@ -124,7 +124,7 @@ def draw_plots(arguments: argparse.Namespace) -> int:
 def show_tables(arguments: argparse.Namespace) -> int:
     """The tables of a comparison, printed or put into a page."""
     results = Results.read(arguments.json)
-    lines = markdown(results, arguments.plots, arguments.into or Path("page.md").absolute())
+    lines = markdown(results, arguments.plots, arguments.into or Path("page.md").absolute(), arguments.only or ())
     if arguments.into:
         put(arguments.into, lines)
     else:
@@ -203,6 +203,9 @@ def add_comparison(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     tables = commands.add_parser("tables", help="print the tables of a comparison, in Markdown")
     tables.add_argument("--into", metavar="PAGE", type=Path, help="put them into a page instead")
     tables.add_argument("--plots", metavar="DIRECTORY", type=Path, default=DIRECTORY, help="default: results/")
+    names = [section.name for section in SECTIONS]
+    only = f"of {', '.join(names)}; repeatable"
+    tables.add_argument("--only", metavar="SECTION", action="append", choices=names, help=only)
     tables.set_defaults(run=show_tables)
     for command in (plots, tables):
         command.add_argument("--json", metavar="FILE", type=Path, default=COMPARISON, help="default: of results/")

@@ -1,7 +1,7 @@
 """The tables of a comparison, in Markdown, each below its plots."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from benchmarks.candidate import Candidate
@@ -18,13 +18,15 @@ class PageError(ValueError):
     """A page that has no place for the tables."""
 
 
-def markdown(results: Results, plots: Path, page: Path) -> Iterator[str]:
-    """Every section that was measured; `page` is the file that it is for, whence the plots are linked."""
+def markdown(results: Results, plots: Path, page: Path, only: Collection[str] = ()) -> Iterator[str]:
+    """Those sections, or all, that were measured; `page` is the file that it is for, whence the plots are linked."""
     timing = results.timing
     yield f"- measured: {timing.rounds} rounds of {timing.seconds:g} s, medians"
     yield from (f"- {name}: {value}" for name, value in results.machine.items())
     yield "- \\*: the server was not the limit, it left some of its core unused; its CPU time a message still holds"
     for section in SECTIONS:
+        if only and section.name not in only:
+            continue
         if lines := list(table(section, results)):
             yield from ("", f"### {section.title}", "")
             for kind in section.plots:

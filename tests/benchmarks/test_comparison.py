@@ -14,7 +14,7 @@ from benchmarks.compare import Comparison, Spread
 from benchmarks.comparison import SECTIONS, rows
 from benchmarks.idle import KIB, IdleRow
 from benchmarks.measure import BenchmarkError, Sample, Workload
-from benchmarks.results import Results, ResultsError, write
+from benchmarks.results import COMPARISON, DIRECTORY, Results, ResultsError, write
 from benchmarks.rows import Row, Timing
 from benchmarks.tables import BEGIN, END, PageError, markdown, put
 
@@ -123,6 +123,26 @@ def test_a_page_takes_the_tables_in_the_place_of_those_it_has(found: Path, tmp_p
     assert once.endswith(f"\n{END}\nafter\n")
     assert "(../echo.svg)" in once
     assert "yesterday" not in once
+
+
+def test_the_tables_of_some_sections_only(found: Path, tmp_path: Path) -> None:
+    lines = list(markdown(Results.read(found), tmp_path, tmp_path / "page.md", ["idle"]))
+    assert [line for line in lines if line.startswith("###")] == ["### Memory of an idle connection, of 10000"]
+
+
+@pytest.mark.parametrize(("page", "only"), [("README.md", ["echo"]), ("docs/explanation/comparison.md", [])])
+def test_the_pages_show_what_was_kept(page: str, only: list[str]) -> None:
+    path = DIRECTORY.parents[1] / page
+    shown = path.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert shown.strip().splitlines() == list(markdown(Results.read(COMPARISON), DIRECTORY, path, only))
+
+
+def test_every_plot_that_was_kept_is_shown() -> None:
+    root = DIRECTORY.parents[1]
+    pages = (root / "README.md").read_text() + (root / "docs/explanation/comparison.md").read_text()
+    kept = {path.name for path in DIRECTORY.glob("*.svg")}
+    assert kept
+    assert {name for name in kept if f"benchmarks/results/{name}" not in pages} == set()
 
 
 def test_a_page_without_a_place_for_the_tables_is_refused(tmp_path: Path) -> None:

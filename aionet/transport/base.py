@@ -12,10 +12,10 @@ import struct
 import warnings
 from asyncio.trsock import TransportSocket
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from aionet.system.poller import READABLE, WRITABLE, poller_of
+from aionet.system.poller import poller_of
+from aionet.transport.readiness import Readiness
 from aionet.wire.lifecycle import CLOSING_STATES, State
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _CLOSED: Final = State.CLOSED
 _NOBODY: Final = asyncio.BaseProtocol()
 
 
-class SocketTransport(asyncio.Transport):
+class SocketTransport(Readiness, asyncio.Transport):
     """A transport over a connected socket, without its two halves: reading.py and writing.py.
 
     The loop's callbacks to the protocol are made in ``context``; None is for a protocol that has no use for one.
@@ -80,8 +80,8 @@ class SocketTransport(asyncio.Transport):
         self._bytes_read: int = 0
         self._bytes_written: int = 0
         self._protocol = protocol
-        self._reading = False  # watched for readability
-        self._writing = False  # watched for writability
+        self._reading = False
+        self._writing = False
         self.proxy: ProxyHeader | None = None  # the header that came in front of the first byte
         self._wrote = False  # something was sent since the loop last came round, as far as we know
 
@@ -114,34 +114,6 @@ class SocketTransport(asyncio.Transport):
             {"message": f"{name} raised", "exception": exc, "transport": self, "protocol": self._protocol}
         )
         self._abort(exc)
-
-    # --- readiness ----------------------------------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        """Ask to be told of what the halves want to know."""
-        if self._reading:
-            events = READABLE | WRITABLE if self._writing else READABLE
-            callback: Callable[[int], None] = self._on_ready if self._writing else self._on_readable
-        elif self._writing:
-            events, callback = WRITABLE, self._on_writable
-        else:
-            self._poller.forget(self._fd)
-            return
-        if self._context is not None:
-            callback = partial(self._context.run, callback)  # type: ignore[call-arg]  # the events come with the call
-        self._poller.watch(self._fd, events, callback)
-
-    def _on_ready(self, events: int) -> None:
-        if events & ~WRITABLE:  # an error or a hang-up, too, is there to be read
-            self._on_readable(events)
-        if self._writing and events & ~READABLE:
-            self._on_writable(events)
-
-    def _on_readable(self, events: int) -> None:
-        raise NotImplementedError
-
-    def _on_writable(self, events: int) -> None:
-        raise NotImplementedError
 
     # --- facts --------------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ import asyncio
 import warnings
 from asyncio.trsock import TransportSocket
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aionet.system.poller import READABLE, WRITABLE, poller_of
+from aionet.system.poller import poller_of
+from aionet.transport.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DatagramBase"]
 
 
-class DatagramBase(asyncio.DatagramTransport):
+class DatagramBase(Readiness, asyncio.DatagramTransport):
     """A transport over a datagram socket, without its two halves."""
 
     __slots__ = (
@@ -53,8 +53,8 @@ class DatagramBase(asyncio.DatagramTransport):
         self._fd = self._sock.fileno()
         self._family = self._sock.family
         self._closed = False
-        self._reading = False  # watched for readability
-        self._writing = False  # watched for writability
+        self._reading = False
+        self._writing = False
         self._peer: SockAddr | None = None
         with suppress(OSError):  # not connected
             self._peer = self._sock.getpeername() or None
@@ -69,34 +69,6 @@ class DatagramBase(asyncio.DatagramTransport):
         if not getattr(self, "_closed", True):
             _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
             self._opened.close()
-
-    # --- readiness ----------------------------------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        """Ask to be told of what the halves want to know."""
-        if self._reading:
-            events = READABLE | WRITABLE if self._writing else READABLE
-            callback: Callable[[int], None] = self._on_ready if self._writing else self._on_readable
-        elif self._writing:
-            events, callback = WRITABLE, self._on_writable
-        else:
-            self._poller.forget(self._fd)
-            return
-        if self._context is not None:
-            callback = partial(self._context.run, callback)  # type: ignore[call-arg]  # the events come with the call
-        self._poller.watch(self._fd, events, callback)
-
-    def _on_ready(self, events: int) -> None:
-        if events & ~WRITABLE:  # an error, too, is there to be received
-            self._on_readable(events)
-        if self._writing and events & ~READABLE:
-            self._on_writable(events)
-
-    def _on_readable(self, events: int) -> None:
-        raise NotImplementedError
-
-    def _on_writable(self, events: int) -> None:
-        raise NotImplementedError
 
     # --- facts --------------------------------------------------------------------------------------------------------
 

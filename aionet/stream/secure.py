@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from aionet.options import Limits, Timeouts
+    from aionet.system.secure_socket import SecureSocket
     from aionet.system.tls_context import ClientTLS
-    from aionet.system.tls_socket import SecureSocket
     from aionet.system.types import SockAddr
 
 __all__ = ["secure_client", "secure_server"]

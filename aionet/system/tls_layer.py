@@ -7,21 +7,24 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aionet.system.tls_socket import RECORD_SIZE, SecureSocket, TLSSocket, name_in, read_records
+from aionet.system.secure_socket import RECORD_SIZE, SecureSocket
+from aionet.system.tls_socket import TLSSocket
 from aionet.wire.tls import TLSEngine
 
 if TYPE_CHECKING:
-    from aionet.system.types import Buffer, SockAddr
+    from collections.abc import Callable
+
+    from aionet.system.types import Buffer
 
 __all__ = ["TLSLayer", "wrap_tls"]
 
 
-class TLSLayer:
+class TLSLayer(SecureSocket):
     """TLS inside the bytes of another TLS connection."""
 
     holds_back = True
 
-    __slots__ = ("_engine", "_held", "_lower", "_out", "_taken", "context", "fileno", "met", "received", "tls")
+    __slots__ = ("_engine", "_lower", "_out", "_taken")
 
     def __init__(
         self,
@@ -34,13 +37,9 @@ class TLSLayer:
         received: bytes = b"",
     ) -> None:
         self._engine = TLSEngine(context, server_side=server_side, server_hostname=server_hostname, session=session)
-        self.received = received
-        self.tls: Any = self._engine.object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - as in TLSSocket
+        tls: Any = self._engine.object._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 - as in TLSSocket
+        super().__init__(context, tls, received)
         self._lower = lower
-        self.context = context
-        self.fileno = lower.socket.fileno
-        self._held = b""
-        self.met: OSError | None = None
         self._out = b""  # ciphertext that the lower connection has not yet taken
         self._taken: int | None = None  # plaintext of a write whose ciphertext is in _out
 
@@ -50,35 +49,9 @@ class TLSLayer:
         return self._lower.socket
 
     @property
-    def family(self) -> int:
-        """The socket's address family."""
-        return self._lower.family
-
-    @property
     def object(self) -> ssl.SSLObject:
         """The ssl module's object that users know."""
         return self._engine.object
-
-    @property
-    def server_name(self) -> str | None:
-        """The name that the client asked for, as far as the context is aionet's."""
-        return name_in(self.object)
-
-    def setsockopt(self, level: int, option: int, value: bytes, /) -> None:
-        """As socket.setsockopt."""
-        self.socket.setsockopt(level, option, value)
-
-    def getsockname(self) -> SockAddr:
-        """As socket.getsockname."""
-        return self.socket.getsockname()
-
-    def getpeername(self) -> SockAddr:
-        """As socket.getpeername."""
-        return self.socket.getpeername()
-
-    def close(self) -> None:
-        """Close the descriptor, at once."""
-        self.socket.close()
 
     def shutdown(self, how: int, /) -> None:
         """As SecureSocket.shutdown."""
@@ -107,34 +80,18 @@ class TLSLayer:
                 self._send_out()
                 return
 
-    def read(self, size: int, buffer: Buffer | None = None) -> Any:  # noqa: ANN401 - bytes, or with a buffer a count
-        """Read at most ``size`` bytes of plaintext."""
+    @property
+    def read(self) -> Callable[..., Any]:
+        """As SecureSocket.read."""
+        return self._read
+
+    def _read(self, size: int, buffer: Buffer | None = None) -> Any:  # noqa: ANN401 - bytes, or with a buffer a count
         while True:
             try:
                 return self._engine.read(size, buffer)
             except ssl.SSLWantReadError:
                 self._answer()
                 self._receive()
-
-    def recv(self, size: int, /) -> bytes:
-        """As SecureSocket.recv."""
-        if not self._held:
-            return self.read(size)  # type: ignore[no-any-return]
-        data, self._held = self._held[:size], self._held[size:]
-        return data
-
-    def recv_into(self, buffer: Buffer, /) -> int:
-        """As SecureSocket.recv_into."""
-        view = memoryview(buffer).cast("B")
-        if self._held:
-            data = self.recv(len(view))
-            view[: len(data)] = data
-            return len(data)
-        if self.met is not None:
-            met, self.met = self.met, None
-            raise met
-        size, self.met = read_records(self.read, view)
-        return size
 
     def _answer(self) -> None:
         """Send what OpenSSL says to a key update; behind a write that is blocked, it waits for that one's turn."""
@@ -158,8 +115,12 @@ class TLSLayer:
         else:
             self._engine.receive_eof()
 
-    def send(self, plaintext: Buffer) -> int:
-        """Write as OpenSSL does: after SSLWantWriteError call it again with the same data, or more."""
+    @property
+    def send(self) -> Callable[[Buffer], int]:
+        """As SecureSocket.send."""
+        return self._write
+
+    def _write(self, plaintext: Buffer) -> int:
         if self._taken is None:
             self._send_out()
             self._taken = self._engine.write(plaintext)
@@ -180,7 +141,7 @@ class TLSLayer:
     def close_notify(self) -> None:
         """As SecureSocket.close_notify."""
         while waiting := self.tls.pending():
-            self._held += self.read(waiting)
+            self._held += self._read(waiting)
         self._engine.close_notify()
         self._send_out()
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from aionet.errors import TLSCertificateError, TLSError, TLSHandshakeError, TLSHandshakeTimeoutError
 from aionet.system.poller import READABLE, WRITABLE
-from aionet.system.tls_socket import discard_input
+from aionet.system.secure_socket import discard_input
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from aionet.system.poller import Poller
-    from aionet.system.tls_socket import SecureSocket
+    from aionet.system.secure_socket import SecureSocket
 
 __all__ = ["Handshake", "handshake_error", "tls_reason"]
 

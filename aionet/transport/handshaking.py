@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from aionet.options import Limits
-    from aionet.system.tls_socket import SecureSocket
+    from aionet.system.secure_socket import SecureSocket
     from aionet.system.types import SockAddr
     from aionet.transport.stream import Keeper
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import socket
     from contextvars import Context
 
-    from aionet.system.tls_socket import SecureSocket
+    from aionet.system.secure_socket import SecureSocket
     from aionet.system.types import SockAddr
     from aionet.tls import TLSLike
     from aionet.transport.stream import StreamTransport

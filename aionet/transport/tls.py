@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, cast
 from aionet.errors import TLSError, TruncatedStreamError
 from aionet.system.buffers import BULK_SIZE
 from aionet.system.poller import READABLE, WRITABLE
-from aionet.system.tls_socket import RECORD_SIZE
+from aionet.system.secure_socket import RECORD_SIZE
 from aionet.transport.handshake import tls_reason
 from aionet.transport.handshaking import HandshakingTransport
 from aionet.wire.flow import FileRegion
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from aionet.options import Limits
-    from aionet.system.tls_socket import SecureSocket
+    from aionet.system.secure_socket import SecureSocket
     from aionet.system.types import SockAddr
     from aionet.system.wakeup import Wakeup
 

@@ -15,6 +15,7 @@ from aionet.errors import ClosedStreamError
 from aionet.tls import TLSInfo
 from aionet.transport.handshake import Handshake
 from aionet.transport.stream import StreamTransport
+from aionet.wire.lifecycle import State
 
 if TYPE_CHECKING:
     import socket
@@ -135,11 +136,14 @@ class HandshakingTransport(StreamTransport):
             self._lost(error)
         else:
             self._send = cast("socket.socket", self._secure).send
-            self._watch()
+            if self._writing:
+                self._watch()
             if not self._queue.size:
                 self._send_end()
         if done is not None:
             done(error)
+        if not self._reading and not self._writing and self._state is not State.CLOSED:
+            self._watch()  # no longer for the handshake; whoever reads from here on has said so by now
 
     def _watch(self) -> None:
         if self._handshake is None:

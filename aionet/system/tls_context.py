@@ -11,6 +11,8 @@ import tempfile
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import attrs
+
 from aionet.errors import OptionError
 from aionet.tls import PEM, Certificate, TLSConfig
 
@@ -167,15 +169,15 @@ def _server_context(config: TLSConfig) -> ssl.SSLContext:
         context.num_tickets = 0
     context.sslsocket_class = _NamedSocket
     context.sslobject_class = _NamedObject
-    context.sni_callback = _chooser({name: _context_of(config, each) for name, each in config.sni})
+    context.sni_callback = _chooser({name: _server_context(_with(config, each)) for name, each in config.sni})
     return context
 
 
-def _context_of(config: TLSConfig, certificate: Certificate) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = config.minimum_version
-    _load_certificate(context, certificate)
-    return context
+def _with(config: TLSConfig, certificate: Certificate) -> TLSConfig:
+    """The same with another certificate: OpenSSL takes ALPN, the CA and the key log of the chosen context, too."""
+    return attrs.evolve(
+        config, certificate=certificate.certificate, key=certificate.key, password=certificate.password, sni=()
+    )
 
 
 def _chooser(contexts: dict[str, ssl.SSLContext]) -> Callable[[Any, str | None, ssl.SSLContext], None]:

@@ -118,6 +118,24 @@ def test_s_client_changes_keys_in_the_middle(echo: Echo, command: str) -> None:
     assert ours == (0 if command == "k" else 2)  # the third request has no message behind it
 
 
+def test_s_client_may_not_renegotiate(echo: Echo) -> None:
+    """TLS 1.2: R asks for a new handshake, which a peer could have us compute again and again."""
+    ca = str(echo.folder / "ca.pem")
+    client = [require_tool("openssl"), "s_client", "-connect", echo.program.address, "-tls1_2", "-CAfile", ca]
+    with subprocess.Popen(client, stdin=PIPE, stdout=PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("hello\n")
+        process.stdin.flush()
+        while next(process.stdout) != "hello\n":
+            pass
+        process.stdin.write("R\n")
+        process.stdin.flush()
+        said = process.stdout.read()
+    assert "no renegotiation" in said
+    echo.s_client(*quiet())  # and the next one is served
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_s_client_resumes_its_session(echo: Echo, version: str, tmp_path: Path) -> None:
     session = str(tmp_path / "session")

@@ -187,6 +187,43 @@ async def test_a_server_shows_the_certificate_for_the_name_asked_for(name: str, 
         assert ("DNS", expected) in stream.get_extra_info("peercert")["subjectAltName"]
 
 
+TWO_NAMES = TLSConfig(
+    certificate=issue("a.test"),
+    sni={"b.test": Certificate(certificate=issue("b.test"))},
+    alpn=["h2", "echo"],
+    ca=CA,
+    client_certificate="required",
+    ciphers="ECDHE+AESGCM",
+)
+KNOWN = TLSConfig(ca=CA, alpn=["echo"], certificate=issue("client.test"))
+
+
+@pytest.mark.parametrize("name", ["a.test", "b.test"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_whatever_certificate_is_shown_the_same_is_agreed_on(
+    name: str, version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    log = tmp_path / "keys"
+    client = attrs.evolve(KNOWN, maximum_version=version)
+    async with serving(attrs.evolve(TWO_NAMES, keylog_file=log)) as (_, endpoint):
+        first = await exchange(endpoint, client, name)
+        assert first.alpn == "echo"
+        assert log.stat().st_size > 0
+        assert (await exchange(endpoint, client, name)).resumed
+
+
+@pytest.mark.parametrize("name", ["a.test", "b.test"])
+async def test_whatever_certificate_is_shown_the_same_is_refused(name: str) -> None:
+    async with serving(TWO_NAMES) as (_, endpoint):
+        with pytest.raises(aionet.TLSError, match="certificate required"):
+            await exchange(endpoint, CLIENT, name)
+        with pytest.raises(aionet.TLSError, match="unknown ca"):
+            await exchange(endpoint, attrs.evolve(KNOWN, certificate=issue("x", authority=trustme.CA())), name)
+        with pytest.raises(aionet.TLSHandshakeError):
+            chacha = attrs.evolve(KNOWN, ciphers="ECDHE+CHACHA20", maximum_version=ssl.TLSVersion.TLSv1_2)
+            await exchange(endpoint, chacha, name)
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_a_client_resumes_its_session(version: ssl.TLSVersion) -> None:
     client = attrs.evolve(CLIENT, maximum_version=version)
@@ -242,6 +279,19 @@ async def test_certificates_are_reloaded_and_no_connection_is_lost(tmp_path: Pat
         assert (await exchange(endpoint, attrs.evolve(CLIENT, session_tickets=False))).peer_certificate != before
         await old.send(b"still here")
         assert await old.recv_exactly(10) == b"still here"
+
+
+async def test_a_client_trusts_whom_its_reloaded_file_names(tmp_path: Path) -> None:
+    path = write_pem(tmp_path, "ca.pem", trustme.CA().cert_pem.bytes())
+    config = TLSConfig(ca=path)
+    async with serving(SERVER) as (_, endpoint):
+        with pytest.raises(aionet.TLSCertificateError):
+            await exchange(endpoint, config)
+        write_pem(tmp_path, "ca.pem", CA)
+        with pytest.raises(aionet.TLSCertificateError):
+            await exchange(endpoint, config)  # what was read is kept
+        aionet.reload_certificates(config)
+        await exchange(endpoint, config)
 
 
 async def test_a_certificate_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def test_the_interval_holds_the_truth_nearly_as_often_as_it_says(count: int) -> 
 
 
 def test_the_interval_of_few_runs_is_wider_than_that_of_the_plain_bootstrap() -> None:
-    # The median of 7 drawn runs is the least of them in 1.0 % of the draws: within 2.5 %, and not within Student's 0.4 %.
+    # The median of 7 drawn runs is the least of them in 1.0 % of the draws: more than Student's 0.4 %,
+    # and less than the 2.5 % that the plain one leaves out.
     found = compare([100] * 7, [101, 102, 103, 104, 105, 106, 107], paired=True)
     assert (found.low, found.high) == (1.01, 1.07)
 

@@ -14,6 +14,7 @@ import attrs
 __all__ = ["Machine", "Worker", "cpu_seconds", "load", "versions"]
 
 _LIBRARIES: Final = ("aionet", "uvloop")
+_MOST_PID: Final = 2**22  # PID_MAX_LIMIT of Linux (man 5 proc_sys_kernel)
 _CPU_CLOCK: Final = 2  # CPUCLOCK_SCHED: user and system time, to the nanosecond
 
 
@@ -82,9 +83,9 @@ def cpu_seconds(pid: int) -> float | None:
     It is the clock that clock_getcpuclockid (man 3) makes of a process id, which Python does not have. /proc counts in
     hundredths of a second: of a slot, that is a tenth.
     """
-    if pid < 1:
-        return None  # their clocks are this process's own
+    if not 0 < pid <= _MOST_PID:
+        return None  # the clocks of 0 and -1 are this process's own
     try:
         return time.clock_gettime(~pid << 3 | _CPU_CLOCK)
-    except (OSError, OverflowError):
+    except OSError:
         return None

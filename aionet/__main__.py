@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from aionet.cli.status import INTERRUPTED
 from aionet.errors import AddressError, AionetError, MissingExtraError, OptionError
 
 __all__ = ["main"]
@@ -12,10 +13,14 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line. An error is one line on stderr.
 
-    The status is 2 where a library is missing or something was asked for that cannot be, else 1.
+    The status is 2 where a library is missing or something was asked for that cannot be, else 1. Ctrl-C, where a
+    command does nothing else with it, is one line and status 130.
     """
     try:
         _run_command_line()
+    except KeyboardInterrupt:
+        sys.stderr.write("aionet: interrupted\n")
+        sys.exit(INTERRUPTED)
     except AionetError as error:
         sys.stderr.write(f"aionet: {error}\n")
         sys.exit(2 if isinstance(error, MissingExtraError | AddressError | OptionError) else 1)

@@ -16,9 +16,11 @@ import concurrent.futures
 import importlib.metadata
 import logging
 import re
+import signal
 import threading
 import warnings
 from contextlib import AsyncExitStack
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
@@ -46,8 +48,6 @@ _LOCAL: Final = re.compile(r"local:([1-9]\d{0,2})")
 _REMOTE: Final = re.compile(r"[a-z]+://[^/]+")
 # A scheduler that lives answers at once; one that is just starting needs some seconds.
 _REACH: Final = 10.0
-# A terminal signals the whole process group. Workers here must outlive that: they have results to tell.
-_IGNORE_CTRL_C: Final = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 # How far ahead the start is, in seconds: the order to start has to reach every worker, through the scheduler.
 _AHEAD: Final = 0.5
 
@@ -158,6 +158,9 @@ class _Fleet:
         self._loop, self._task = asyncio.get_running_loop(), task
         self._begun.set()
         async with AsyncExitStack() as stack:
+            log = logging.getLogger("distributed")
+            stack.callback(log.setLevel, log.level)
+            log.setLevel(logging.CRITICAL)  # what goes wrong is told by us, once
             client = await self._connect(stack)
             addresses = await self._addresses(client)
             count = len(addresses) * self.plan.processes
@@ -175,6 +178,7 @@ class _Fleet:
         where: Any = self._cluster
         local = _LOCAL.fullmatch(self._cluster)
         if local is not None:
+            _keep_ctrl_c_from_workers()
             where = self._distributed.LocalCluster(
                 n_workers=int(local[1]),
                 threads_per_worker=1,
@@ -184,7 +188,6 @@ class _Fleet:
                 dashboard_address="127.0.0.1:0",
                 scheduler_kwargs={"dashboard": False},
                 worker_dashboard_address="127.0.0.1:0",
-                preload=_IGNORE_CTRL_C,
                 silence_logs=logging.CRITICAL,  # a lost worker is told by us, once
                 asynchronous=True,
             )
@@ -226,6 +229,16 @@ class _Fleet:
         if not addresses:
             raise ClusterError("; ".join(self.left_out))
         return addresses
+
+
+def _keep_ctrl_c_from_workers() -> None:
+    """Block it in this thread, and so in those and in the processes that are started from it.
+
+    A terminal signals the whole process group. The workers must outlive that from their first instruction on: they have
+    results to tell, and without any, a traceback each.
+    """
+    resource_tracker.ensure_running()  # started later, it would unblock the signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 async def _close(relays: list[asyncio.Task[None]], channels: list[WorkerChannel]) -> None:

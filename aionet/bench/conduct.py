@@ -98,8 +98,8 @@ def measure(plan: Plan, *, command: str = "", pids: Sequence[int] = (), observer
     """Carry out the plan, in as many processes as it says, and return what was found.
 
     ``command`` is what is kept as the way to do it again; ``pids`` are the server's processes here, whose CPU time is
-    measured. The first Ctrl-C ends the measurement early, and the results are those until then; a second one raises
-    KeyboardInterrupt.
+    measured. The first Ctrl-C ends the measurement early, and the results are those until then; a second one, and one
+    before anything was measured, raises KeyboardInterrupt.
 
     Raises:
         NothingConnectedError: no generator could connect, or none lived to measure anything.
@@ -160,6 +160,7 @@ class Conductor:
         self._machine = Machine.here()
         self._tally = Tally(plan.processes)
         self._failures: list[str] = []
+        self._started = False
         self._interrupted = False
         self._told = False  # to stop
         self._loop = plan.loop
@@ -173,8 +174,10 @@ class Conductor:
             running = dict.fromkeys(self._begin(generators))
             while running:
                 self._listen(running)
+            if self._interrupted and not self._tally.points:
+                raise KeyboardInterrupt
             if not self._tally.points:
-                raise NothingConnectedError("; ".join(self._failures) or "interrupted before anything was measured")
+                raise NothingConnectedError("; ".join(self._failures))
             return self._results()
 
     def _begin(self, generators: list[Channel]) -> list[Channel]:
@@ -198,6 +201,7 @@ class Conductor:
             raise NothingConnectedError("; ".join(dict.fromkeys(self._failures)))
         self._observer.begins(self._plan, connections)
         self._began = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self._started = True
         start = time.monotonic_ns() + int(self._ahead * 1e9)
         for generator in ready:
             generator.tell(start=start)
@@ -251,13 +255,13 @@ class Conductor:
 
     @contextmanager
     def _ctrl_c(self) -> Generator[None]:
-        """Let the first Ctrl-C end the measurement, and no more than that."""
+        """Let the first Ctrl-C end the measurement, if it has begun, and no more than that."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def on_signal(_number: int, _frame: object) -> None:
-            if self._interrupted:
+            if self._interrupted or not self._started:
                 raise KeyboardInterrupt
             self._interrupted = True
 

@@ -45,6 +45,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 figure { margin: 0; break-inside: avoid; } figure svg { width: 100%; height: auto; }
 code { font-size: .9em; background: #f3f4f6; padding: .1rem .35rem; border-radius: 3px; overflow-wrap: anywhere; }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } .headline { font-size: 1.5rem; }
+  figure svg { width: 74%; } /* all of it on two sheets */
   h2 { break-after: avoid; margin-top: 1.2rem; } @page { size: A4; margin: 16mm; } }
 """
 

@@ -48,6 +48,7 @@ _DPI: Final = 200
 _MILLISECOND: Final = 1e6
 _MICROSECOND: Final = 1e3
 _BINS: Final = 80
+_ABOVE: Final = 1.08  # room over the highest value: a steady rate would be the plot's upper edge
 
 
 def _pyplot() -> Any:  # noqa: ANN401 - matplotlib's types are not complete enough for strict checking
@@ -120,7 +121,7 @@ def _throughput(axes: Any, results: Results) -> None:  # noqa: ANN401 - as above
     if any(point.errors for point in points):
         errors = [point.errors / (point.seconds or 1) for point in points]
         axes.plot(at, errors, color=_RED, label="errors a second")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, axes.get_ylim()[1] * _ABOVE)
     _over_time(axes, results, "replies a second")
 
 

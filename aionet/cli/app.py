@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from aionet.cli.status import INTERRUPTED
+
 __all__ = ["main"]
 
 # Where each command is. It is imported when it is used: to draw tables takes libraries that netcat has no use for, and
@@ -34,6 +36,14 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click.Group.invoke; click would make status 1 of Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("aionet: interrupted", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

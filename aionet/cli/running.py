@@ -6,19 +6,16 @@ import asyncio
 import errno
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from aionet.cli.status import FAILED, INTERRUPTED, TERMINATED
 from aionet.cli.stdio import StandardStreamError, occupy_standard_descriptors
 from aionet.system.loops import run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["FAILED", "INTERRUPTED", "TERMINATED", "run_command", "until_terminated"]
-
-FAILED: Final = 1
-INTERRUPTED: Final = 128 + signal.SIGINT  # the statuses that shells give to what a signal has ended
-TERMINATED: Final = 128 + signal.SIGTERM
+__all__ = ["run_command", "until_terminated"]
 
 
 def run_command(main: Coroutine[Any, Any, int], loop: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import struct
@@ -171,3 +172,16 @@ async def test_a_stall_shows_in_an_open_loop_and_not_in_a_closed_one() -> None:
     assert milliseconds(closed, 0.99) < stall * 1000 / 2
     assert milliseconds(opened, 0.99) > stall * 1000 / 2
     assert milliseconds(opened, 0.5) < stall * 1000 / 2
+
+
+async def test_in_an_open_loop_a_latency_counts_from_when_the_message_was_due() -> None:
+    """The generator itself is held up: what was due in the meantime has waited, though it was answered at once."""
+    held_up = 0.2
+    with serving(echo) as endpoint:
+        asyncio.get_running_loop().call_later(0.1, time.sleep, held_up)
+        tally = await generate(plan(endpoint, connections=1, duration=0.5, rate=200.0))
+    long = held_up / 2 * 1e9
+    waited = sum(count for latency, count in tally.latency.items() if latency > long)
+    late = sum(count for lag, count in tally.lag.items() if lag > long)
+    assert waited == pytest.approx(200 * held_up / 2, rel=0.3)
+    assert late == pytest.approx(waited, abs=2)

@@ -6,12 +6,13 @@ import asyncio
 import random
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aionet.bench.expect import Expect
-from tests.bench.generating import generate, plan, replies
+from tests.bench.generating import generate, milliseconds, plan, replies
 from tests.bench.servers import answering, echo, echo_datagram, serving, sink, source
 from tests.programs import PATIENCE
 
@@ -176,6 +177,21 @@ async def test_what_becomes_of_datagrams_is_told() -> None:
     for counted in (found.lost, found.reordered, found.duplicate):
         assert counted == pytest.approx(total / 5, abs=2)
     assert replies(tally) == total - found.lost
+
+
+@pytest.mark.parametrize("steady", [True, False])
+async def test_jitter_is_how_much_a_round_trip_differs_from_the_one_before(*, steady: bool) -> None:
+    delay = 0.02
+
+    def answer_later(sock: socket.socket, data: bytes, peer: object) -> None:
+        if steady or int.from_bytes(data[:8], "big") % 2:
+            time.sleep(delay)
+        echo_datagram(sock, data, peer)
+
+    with answering(answer_later) as endpoint:
+        tally = await generate(plan(endpoint, connections=1, duration=0.6))
+    assert milliseconds(tally, 0.9) >= delay * 1e3 * 0.9
+    assert (tally.jitters[0] < delay * 1e9 / 2) == steady
 
 
 async def test_a_reply_after_the_timeout_is_late() -> None:

@@ -11,7 +11,11 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +24,8 @@ from aionet.bench.results import Results
 from tests.bench.servers import answering, echo, echo_datagram, make_certificate, refused, serving, sink
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 BENCH = [sys.executable, "-m", "aionet", "bench"]
 SHORT = ["--duration", "0.3", "--warmup", "0", "-c", "2"]
@@ -159,6 +163,98 @@ def test_ctrl_c_shows_what_was_measured(endpoint: str) -> None:
     assert process.returncode == 130
     assert "messages answered a second" in out
     assert "Ended early by Ctrl-C" in out
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, running in a process group of its own as a terminal's shell starts it, until the block ends."""
+    command = [*BENCH, *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), process_group=0
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Press Ctrl-C: every process of the group has it. Return what else was written."""
+    os.killpg(process.pid, signal.SIGINT)
+    return process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("comparing", [False, True])
+def test_ctrl_c_before_it_is_connected_is_one_line(comparing: bool) -> None:  # noqa: FBT001 - pytest's
+    connected = threading.Event()
+
+    def never_shake_hands(sock: socket.socket) -> None:
+        connected.set()
+        sink(sock)
+
+    with serving(never_shake_hands) as where:
+        run = f"{where.replace('tcp:', 'tls:')} --timeout 60"
+        with started(*(["compare", run, run] if comparing else shlex.split(run))) as process:
+            assert connected.wait(20)
+            out, err = interrupt(process)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-1] == "aionet: interrupted"
+    assert len(err.splitlines()) == 1 + comparing  # which said how long it will take
+
+
+def test_ctrl_c_in_the_warm_up_shows_what_there_is(endpoint: str) -> None:
+    with started(endpoint, "-d", "60", "--warmup", "60") as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        out, err = interrupt(process)
+    assert process.returncode == 130, err
+    assert err in ("", "aionet: interrupted\n")
+    assert "Ended early by Ctrl-C" in out or err
+
+
+def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    silent = threading.Event()
+
+    def fall_silent(sock: socket.socket) -> None:
+        while data := sock.recv(65536):
+            if not silent.is_set():
+                sock.sendall(data)
+
+    with serving(fall_silent) as where, started(where, "-d", "60", "--warmup", "0", "--timeout", "60") as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stderr.readline()  # one second has passed
+        silent.set()  # from now on it waits for the last replies
+        os.killpg(process.pid, signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        out, err = interrupt(process)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert err.endswith("aionet: interrupted\n")
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_while_local_workers_start_is_one_line(endpoint: str) -> None:
+    with started(endpoint, "--cluster", "local:2") as process:
+        tasks = Path(f"/proc/{process.pid}/task")
+        while sum(len((task / "children").read_text().split()) for task in tasks.iterdir()) < 3:
+            time.sleep(0.001)  # no event tells that processes were started: two workers, and Python's resource tracker
+        out, err = interrupt(process)
+    assert (process.returncode, out, err) == (130, "", "aionet: interrupted\n")
+
+
+def test_ctrl_c_leaves_the_rounds_that_are_whole_to_compare(endpoint: str) -> None:
+    run = f"{endpoint} -d 0.3 --warmup 0 -c 1"
+    with started("compare", run, run, "--rounds", "100") as process:
+        assert process.stderr is not None
+        while "round 2 of 100, B" not in process.stderr.readline():
+            pass
+        out, err = interrupt(process)
+    assert process.returncode == 130, err
+    assert re.search("^! [23] rounds only", out, re.MULTILINE), out
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(("condition", "status"), [("errors", 0), ("rate<1", 0), ("max>1ns", 1), ("doubts", 1)])

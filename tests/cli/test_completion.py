@@ -1,6 +1,8 @@
 """Completions of the shells."""
 
 import os
+import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands import aionet
+from tests.programs import PATIENCE
+from tests.tools import require_tool
 
 SCRIPT = Path(sys.executable).with_name("aionet")
 
@@ -41,6 +45,45 @@ def test_commands_options_and_their_values_are_completed() -> None:
     assert completed("aionet", "li") == ["listen"]
     assert completed("aionet", "connect", "--unt") == ["--until"]
     assert completed("aionet", "connect", "--until", "") == ["both", "peer", "stdin"]
+
+
+# How each shell is started without anybody's settings, and made to say when it is ready for a line.
+SHELLS = {
+    "bash": (["--norc", "-i"], """PS1='re''ady> '; eval "$(aionet completion bash)"\n"""),
+    "zsh": (
+        ["-f", "-i"],
+        """PS1='re''ady> '; autoload -U compinit; compinit -D -u; eval "$(aionet completion zsh)"\n""",
+    ),
+    "fish": (["--no-config", "-i"], "function fish_prompt; echo 're''ady> '; end; aionet completion fish | source\n"),
+}
+
+
+def wait_for(terminal: int, words: bytes) -> None:
+    """Read what the terminal shows until it has these words."""
+    shown = b""
+    while words not in shown:
+        assert select.select([terminal], [], [], PATIENCE)[0], shown
+        shown += os.read(terminal, 65536)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_an_option_when_tab_is_pressed(shell: str, tmp_path: Path) -> None:
+    arguments, setup = SHELLS[shell]
+    command = ["setsid", "--ctty", require_tool(shell), *arguments]  # whoever is at a terminal controls it
+    env = os.environ | {"PATH": f"{SCRIPT.parent}:{os.environ['PATH']}", "HOME": str(tmp_path), "TERM": "xterm"}
+    terminal, end = pty.openpty()
+    with subprocess.Popen(command, stdin=end, stdout=end, stderr=end, env=env) as process:
+        os.close(end)
+        try:
+            os.write(terminal, setup.encode())
+            wait_for(terminal, b"ready> ")
+            os.write(terminal, b"aionet connect --unt\t")
+            wait_for(terminal, b"il")
+            os.write(terminal, b"nobody\n")
+            wait_for(terminal, b"'nobody' is not one of")  # so says --until; of --unt, that there is no such option
+        finally:
+            process.kill()
+            os.close(terminal)
 
 
 def test_another_shell_is_status_2() -> None:

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from aionet.cli.bench.live import observer
 from aionet.cli.bench.options import CONDITION, FAIL_ON_HELP, load_options, plan_of
 from aionet.cli.bench.summary import summary
 from aionet.cli.console import output, progress_output
+from aionet.cli.status import FAILED, INTERRUPTED
 from aionet.errors import AionetError
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from aionet.bench.results import Results
 
 __all__ = ["bench"]
-
-_CTRL_C: Final = 130  # the status that shells give to what SIGINT has ended
-_FAILED: Final = 1
 
 
 class _Bench(click.Group):
@@ -156,9 +154,9 @@ def _leave(results: Results, conditions: Sequence[Condition]) -> None:
     broken = [str(condition) for condition in conditions if condition.broken_by(results)]
     if broken:
         progress_output().print(f"failed on: {', '.join(broken)}", style="bold red", soft_wrap=True)
-        sys.exit(_FAILED)
+        sys.exit(FAILED)
     if results.interrupted:
-        sys.exit(_CTRL_C)
+        sys.exit(INTERRUPTED)
     if not results.replies and not results.late_replies:
         raise AionetError(f"{results.plan.endpoint}: nothing came back")
 

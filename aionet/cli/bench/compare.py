@@ -20,6 +20,7 @@ from aionet.bench.trust import doubts
 from aionet.bench.units import counted, period, thousands
 from aionet.cli.bench.options import load_options, plan_of
 from aionet.cli.console import output, progress_output
+from aionet.cli.status import INTERRUPTED
 from aionet.errors import AionetError, OptionError
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_CTRL_C: Final = 130
 _BLOCKS: Final = 25
 _FEW: Final = 5  # rounds, below which the interval says little
 
@@ -85,7 +85,7 @@ def compare(a: str, b: str, rounds: int, *, as_json: bool) -> None:
     else:
         found.show(output())
     if found.interrupted:
-        sys.exit(_CTRL_C)
+        sys.exit(INTERRUPTED)
 
 
 def _is_command(text: str) -> bool:
@@ -106,20 +106,24 @@ def _command(**_options: Any) -> None:  # noqa: ANN401 - parsed, and never run
 
 
 def _in_turns(a: Plan, b: Plan, rounds: int, console: Console) -> tuple[list[Results], list[Results]]:
-    """Nothing is drawn while a round runs. Ctrl-C ends with the rounds that are whole."""
+    """Nothing is drawn while a round runs. Ctrl-C ends with the rounds that are whole, if there is one."""
     seconds = rounds * (a.warmup + a.duration + b.warmup + b.duration + 2 * 0.5)
     console.print(f"{counted(rounds, 'round')} of A and B in turns: about {seconds:.0f} s", soft_wrap=True)
     of_a: list[Results] = []
     of_b: list[Results] = []
-    for turn in range(1, rounds + 1):
-        for name, plan, found in (("A", a, of_a), ("B", b, of_b)):
-            results = measure(plan)
-            if results.interrupted:
-                return of_a[: len(of_b)], of_b
-            found.append(results)
-            line = f"round {turn} of {rounds}, {name}: {thousands(results.rate)}/s"
-            console.print(f"{line}, p99 {period(results.latency.percentile(99))}", soft_wrap=True)
-    return of_a, of_b
+    try:
+        for turn in range(1, rounds + 1):
+            for name, plan, found in (("A", a, of_a), ("B", b, of_b)):
+                results = measure(plan)
+                if results.interrupted:
+                    raise KeyboardInterrupt
+                found.append(results)
+                line = f"round {turn} of {rounds}, {name}: {thousands(results.rate)}/s"
+                console.print(f"{line}, p99 {period(results.latency.percentile(99))}", soft_wrap=True)
+    except KeyboardInterrupt:
+        if not of_b:
+            raise
+    return of_a[: len(of_b)], of_b
 
 
 def _compare(of_a: list[Results], of_b: list[Results], *, interrupted: bool = False) -> _Verdict:

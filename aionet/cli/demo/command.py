@@ -17,6 +17,7 @@ from aionet.cli.demo.measure import Candidate, Cores, Workload, measure
 from aionet.cli.demo.progress import progress
 from aionet.cli.demo.results import PEERS, Results
 from aionet.cli.demo.table import report
+from aionet.cli.status import INTERRUPTED
 from aionet.server.admission import default_max_connections
 from aionet.system.loops import available_loops, loop_factory
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-_CTRL_C: Final = 130  # the status that shells give to what SIGINT has ended
 
 # Enough for every code path to have run and every buffer to have grown, in seconds.
 _WARMUP: Final = 0.25
@@ -82,7 +82,7 @@ def demo(connections: int, size: int, seconds: float, rounds: int, loops: Sequen
         results.interrupted = True
     _show(results, output(), as_json=as_json)
     if results.interrupted:
-        sys.exit(_CTRL_C)
+        sys.exit(INTERRUPTED)
 
 
 def _allow(connections: int) -> None:

@@ -10,8 +10,9 @@ import click
 
 from aionet.cli.events import Events, counted
 from aionet.cli.parameters import ENDPOINT, json_option, loop_option
-from aionet.cli.running import INTERRUPTED, TERMINATED, run_command
+from aionet.cli.running import run_command
 from aionet.cli.serve.handler import HandlerError, import_handler
+from aionet.cli.status import INTERRUPTED, TERMINATED
 from aionet.cli.tls import ServerTLS, server_tls_options
 from aionet.options import Limits, Timeouts
 from aionet.server.server import serve

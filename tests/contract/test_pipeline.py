@@ -97,6 +97,23 @@ async def test_the_reply_to_a_cancelled_request_reaches_nobody_else(
             assert reply == b"%d" % number
 
 
+async def test_a_request_that_is_cancelled_while_it_is_being_sent_keeps_its_place(pairs: PairFactory) -> None:
+    much = b"x" * 8 * 1024 * 1024  # more than the kernel takes
+    framer = Lines(max_bytes=len(much) + 1)
+    async with pipelines(pairs, framer) as (pipeline, peer):
+        async with running(pipeline.request(much)) as blocked:
+            while not pipeline.framed.stream.statistics().write_queue:
+                await asyncio.sleep(0)
+            blocked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await blocked
+        async with running(pipeline.request(b"next")) as following:
+            assert await peer.recv() == much
+            assert await peer.recv() == b"next"
+            await peer.send_many([b"to the cancelled one", b"to the next"])
+            assert await following == b"to the next"
+
+
 async def test_a_request_that_cannot_be_encoded_concerns_nobody_else(pairs: PairFactory) -> None:
     async with pipelines(pairs) as (pipeline, peer), running(echo(peer)), running(pipeline.request(b"good")) as good:
         with pytest.raises(ValueError, match="contains its delimiter"):

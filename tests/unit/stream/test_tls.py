@@ -119,7 +119,7 @@ async def test_a_client_certificate_is_asked_for(mode: Literal["optional", "requ
             assert server.statistics().handshake_failures == 1
 
 
-async def test_old_versions_are_refused() -> None:
+async def test_old_versions_are_refused_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as (server, endpoint):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.set_ciphers("ALL:@SECLEVEL=0")
@@ -130,6 +130,9 @@ async def test_old_versions_are_refused() -> None:
         with pytest.raises(aionet.TLSHandshakeError, match="version"):
             await aionet.connect(endpoint, tls=context, server_hostname=NAME)
         await until(lambda: server.statistics().handshake_failures == 1)
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert record.getMessage().endswith("TLS handshake: unsupported protocol")
 
 
 # --- what is agreed on ------------------------------------------------------------------------------------------------

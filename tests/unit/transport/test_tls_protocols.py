@@ -11,7 +11,7 @@ import trustme
 
 import aionet
 from tests.certificates import CA, CLIENT, NAME, SERVER
-from tests.turns import until
+from tests.turns import turns, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -125,6 +125,36 @@ async def test_a_silent_client_is_cut_off_and_the_server_can_be_waited_for(caplo
         writer.close()
     assert "no TLS handshake within 0.02 s" in caplog.text
     assert [record.exc_info for record in caplog.records] == [None]
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+async def test_a_peer_that_does_not_end_is_waited_for_no_longer_than_the_shutdown_timeout(side: str) -> None:
+    """Zero seconds are no wait at all: with the timeout of every other close this would come after that one's end."""
+    times: dict[str, Any] = {"ssl_shutdown_timeout": 0}
+    made: list[Recorder] = []
+
+    def factory() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    server = await aionet.create_server(factory, "127.0.0.1", 0, ssl=SERVER, **(times if side == "server" else {}))
+    async with server:
+        client, protocol = await aionet.create_connection(
+            Recorder,
+            *server.sockets[0].getsockname(),
+            ssl=CLIENT,
+            server_hostname=NAME,
+            **(times if side == "client" else {}),
+        )
+        await until(lambda: made)
+        ours, theirs = (client, made[0].transport) if side == "client" else (made[0].transport, client)
+        lost = protocol.lost if side == "client" else made[0].lost
+        theirs.pause_reading()  # it does not see that we end, and so does not end
+        ours.close()
+        await turns()
+        assert lost.done()
+        theirs.abort()
+        await (made[0].lost if side == "client" else protocol.lost)
 
 
 async def test_a_server_that_closes_gives_up_handshakes() -> None:

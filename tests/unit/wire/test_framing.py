@@ -206,6 +206,10 @@ def cost(framer: Framer[Any], stream: bytes, chunk: int) -> int:
 UNLIMITED: Final = 2**40
 LONG: dict[str, tuple[Framer[bytes], Callable[[int], bytes]]] = {
     "lines": (Lines(max_bytes=UNLIMITED), bytes),
+    "lf lines": (Lines("lf", max_bytes=UNLIMITED), bytes),
+    "crlf lines": (Lines("crlf", max_bytes=UNLIMITED), bytes),
+    "crlf lines of carriage returns": (Lines("crlf", max_bytes=UNLIMITED), lambda size: b"\r" * size),
+    "kept lines": (Lines(keep=True, max_bytes=UNLIMITED), lambda size: bytes(size) + b"\n"),
     "delimited": (Delimited(b"\0\0\0\1", max_bytes=UNLIMITED), bytes),
     "length": (LengthPrefixed(max_bytes=UNLIMITED), bytes),
     "varint": (VarintPrefixed(max_bytes=UNLIMITED), bytes),
@@ -213,6 +217,8 @@ LONG: dict[str, tuple[Framer[bytes], Callable[[int], bytes]]] = {
     "COBS of zeros": (COBS(max_bytes=UNLIMITED), bytes),
     "COBS without zeros": (COBS(max_bytes=UNLIMITED), lambda size: b"x" * size),
     "chunked": (Chunked(max_bytes=UNLIMITED), bytes),
+    "length in its place": (LengthPrefixed(strip=0, max_bytes=UNLIMITED), lambda size: bytes(size + 4)),
+    "mapped": (Lines(max_bytes=UNLIMITED).map(bytes, bytes), bytes),
 }
 
 
@@ -231,6 +237,14 @@ def test_twice_the_messages_are_at_most_two_and_a_half_times_the_work(
     framer: Framer[bytes], message: Callable[[int], bytes], chunk: int
 ) -> None:
     once, twice = (cost(framer, framer.encode(message(10)) * count, chunk) for count in (100, 200))
+    assert twice <= 2.5 * once
+
+
+@pytest.mark.parametrize("chunk", [1, 100_000])
+def test_twice_a_fixed_size_is_at_most_two_and_a_half_times_the_work(chunk: int) -> None:
+    once, twice = (cost(FixedSize(size), bytes(size * 10), chunk) for size in (200, 400))
+    assert twice <= 2.5 * once
+    once, twice = (cost(FixedSize(10), bytes(10 * count), chunk) for count in (100, 200))
     assert twice <= 2.5 * once
 
 

@@ -220,6 +220,40 @@ async def test_a_protocol_goes_on_through_tls() -> None:
         assert servers[0].heard == ["made", "eof", "lost"]
 
 
+class Slow(Upgrading):
+    """Has more to say in the clear than the kernel takes."""
+
+    def data_received(self, data: bytes) -> None:
+        if data == b"STARTTLS":
+            self.transport.write(bytes(8 * 1024 * 1024))
+        super().data_received(data)
+
+
+async def test_plain_bytes_that_come_while_the_last_plain_ones_leave_are_no_handshake() -> None:
+    servers: list[Slow] = []
+
+    def factory() -> Slow:
+        servers.append(Slow())
+        return servers[-1]
+
+    async with await aionet.create_server(factory, "127.0.0.1", 0) as server:
+        transport, protocol = await aionet.create_connection(Recorder, *server.sockets[0].getsockname())
+        transport.pause_reading()
+        transport.write(b"STARTTLS")
+        await until(lambda: servers and servers[0].data)
+        await turns()
+        assert servers[0].transport.get_write_buffer_size()
+        transport.write(b"DELE 1")
+        await turns()
+        transport.resume_reading()
+        with pytest.raises(aionet.TLSHandshakeError, match="wrong version number"):
+            await servers[0].upgrade
+        assert isinstance(await servers[0].lost, aionet.TLSHandshakeError)
+        assert servers[0].data == b"STARTTLS"
+        transport.abort()
+        await protocol.lost
+
+
 async def test_a_handshake_that_fails_tells_the_protocol_too() -> None:
     async with await aionet.create_server(Echo, "127.0.0.1", 0) as server:
         transport, protocol = await aionet.create_connection(Recorder, *server.sockets[0].getsockname())

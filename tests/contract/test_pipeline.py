@@ -30,7 +30,7 @@ from aionet import (
     StreamTimeoutError,
     Timeouts,
 )
-from tests.turns import running, turns
+from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -102,8 +102,7 @@ async def test_a_request_that_is_cancelled_while_it_is_being_sent_keeps_its_plac
     framer = Lines(max_bytes=len(much) + 1)
     async with pipelines(pairs, framer) as (pipeline, peer):
         async with running(pipeline.request(much)) as blocked:
-            while not pipeline.framed.stream.statistics().write_queue:
-                await asyncio.sleep(0)
+            await until(lambda: pipeline.framed.stream.statistics().write_queue)
             blocked.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await blocked

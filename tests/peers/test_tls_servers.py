@@ -1,0 +1,77 @@
+"""openssl s_server, whom an aionet client asks: a server of TLS 1.2 may want a new handshake in the middle."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from contextlib import contextmanager
+from subprocess import PIPE
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+import aionet
+from tests.certificates import CA, CLIENT, NAME, SERVER, write_pem
+from tests.tools import require_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@attrs.frozen
+class Peer:
+    """A server that sends the lines it is told to, and prints those that come."""
+
+    process: subprocess.Popen[str]
+    endpoint: str
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def peer(tmp_path: Path) -> Iterator[Peer]:
+    with s_server(tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def s_server(folder: Path) -> Iterator[Peer]:
+    assert isinstance(SERVER.certificate, bytes)
+    pem = write_pem(folder, "server.pem", SERVER.certificate)
+    command = [require_tool("openssl"), "s_server", "-accept", "127.0.0.1:0", "-cert", pem, "-key", pem, "-tls1_2"]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = next(line for line in process.stdout if line.startswith("ACCEPT")).strip().rpartition(":")[2]
+            yield Peer(process, f"tls://127.0.0.1:{port}")
+        finally:
+            process.kill()
+
+
+async def test_a_new_handshake_in_the_middle_loses_nothing(peer: Peer) -> None:
+    """A context of the user's own allows it: reads then want to write, and writes to read."""
+    context = ssl.create_default_context(cadata=CA.decode())
+    async with aionet.connect(peer.endpoint, tls=context, server_hostname=NAME) as stream:
+        for number in range(3):
+            peer.tell(f"before {number}")
+            assert await stream.recv_line() == b"before %d\n" % number
+            peer.tell("R")
+            await stream.send(b"meanwhile\n")
+            peer.tell(f"after {number}")
+            assert await stream.recv_line() == b"after %d\n" % number
+        stream.abort()
+
+
+async def test_a_new_handshake_is_refused_in_clear_words(peer: Peer) -> None:
+    """TLSConfig allows none: it has nothing to offer, and the server could have us compute with it."""
+    async with aionet.connect(peer.endpoint, tls=CLIENT, server_hostname=NAME) as stream:
+        peer.tell("before")
+        assert await stream.recv_line() == b"before\n"
+        peer.tell("R")
+        with pytest.raises(aionet.TLSError, match=r"recv_line on .*: .*handshake failure"):
+            await stream.recv_line()

@@ -17,7 +17,7 @@ import pytest
 
 from aionet.system.loops import available_loops
 
-SHORT = ["--seconds", "0.2", "--rounds", "1"]
+SHORT = ["--seconds", "0.05", "--rounds", "1"]
 DEMO = [sys.executable, "-m", "aionet", "demo"]
 ESCAPE = "\x1b"
 GRACE = 20.0  # seconds for processes to be gone; only a defect needs them

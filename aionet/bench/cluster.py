@@ -192,7 +192,7 @@ class _Fleet:
                 asynchronous=True,
             )
             stack.push_async_callback(where.close)
-            await where
+            await _whole(where)
         with warnings.catch_warnings():
             # Other versions on a worker are told in the results.
             warnings.simplefilter("ignore", self._distributed.versions.VersionMismatchWarning)
@@ -229,6 +229,20 @@ class _Fleet:
         if not addresses:
             raise ClusterError("; ".join(self.left_out))
         return addresses
+
+
+async def _whole(cluster: Any) -> None:  # noqa: ANN401 - see _distributed
+    """Wait until the cluster has started; if cancelled, only then be so.
+
+    Closed in the middle, it would take away what its workers are just starting from: each would die of that, with a
+    traceback.
+    """
+    start = asyncio.ensure_future(cluster)
+    try:
+        await asyncio.shield(start)
+    except asyncio.CancelledError:
+        await asyncio.wait([start])
+        raise
 
 
 def _keep_ctrl_c_from_workers() -> None:

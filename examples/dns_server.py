@@ -7,6 +7,8 @@ The zone is a master file (RFC 1035 section 5). Answers over UDP are cut at what
 the client then asks again over TCP. The zone and the answers are in the folder nameserver beside this file, which knows
 only how to serve them; they need dnslib (pip install dnslib). A query over UDP needs no session: the answer is all
 there is to it. It may be forged, and the answer is larger, which is what --size bounds.
+
+Behind dnsdist with useProxyProtocol=true, --accept-proxy 127.0.0.1 takes the header off each datagram and connection.
 """
 
 import argparse
@@ -45,16 +47,20 @@ async def answer_stream(stream: aionet.Stream, zone: Zone) -> None:
         await stream.send_many([len(reply).to_bytes(2, "big"), reply])
 
 
-async def listen(host: str, port: int, zone: Zone) -> tuple[aionet.DatagramEndpoint, aionet.Server]:
+async def listen(
+    host: str, port: int, zone: Zone, proxy: aionet.ProxyProtocol | None
+) -> tuple[aionet.DatagramEndpoint, aionet.Server]:
     """Bind both kinds of sockets to one port."""
     timeouts = aionet.Timeouts(idle=10, first_bytes=10, drain=5)
     for attempt in range(PORT_TRIES):
         endpoint = await aionet.bind_datagram(
-            aionet.Endpoint("udp", host, port), options=aionet.DatagramOptions(pktinfo=True)
+            aionet.Endpoint("udp", host, port), options=aionet.DatagramOptions(pktinfo=True), proxy=proxy
         )
         place = aionet.Endpoint("tcp", host, cast("aionet.InetAddress", endpoint.local).port)
         try:
-            return endpoint, await aionet.serve(place, partial(answer_stream, zone=zone), timeouts=timeouts)
+            return endpoint, await aionet.serve(
+                place, partial(answer_stream, zone=zone), timeouts=timeouts, proxy=proxy
+            )
         except BaseException as error:
             await endpoint.aclose()
             if port or attempt == PORT_TRIES - 1 or not isinstance(error, aionet.ListenError):
@@ -62,9 +68,9 @@ async def listen(host: str, port: int, zone: Zone) -> tuple[aionet.DatagramEndpo
     raise AssertionError
 
 
-async def main(host: str, port: int, zone: Zone, size: int) -> None:
+async def main(host: str, port: int, zone: Zone, size: int, proxy: aionet.ProxyProtocol | None) -> None:
     """Serve until a signal."""
-    endpoint, server = await listen(host, port, zone)
+    endpoint, server = await listen(host, port, zone, proxy)
     async with endpoint, server:
         answering = asyncio.create_task(answer_datagrams(endpoint, zone, size))
         print("listening on", endpoint.local, flush=True)
@@ -78,8 +84,15 @@ if __name__ == "__main__":
     parser.add_argument("--host", default="127.0.0.1", help="address or name to listen on (default: %(default)s)")
     parser.add_argument("--port", default=5353, type=int, help="0 for a free one (default: %(default)s)")
     parser.add_argument("--size", default=DEFAULT_SIZE, type=int, help="of the largest answer (default: %(default)s)")
+    parser.add_argument(
+        "--accept-proxy",
+        metavar="NETWORK",
+        action="append",
+        help="expect PROXY protocol headers of version 2, from this network only; may be repeated",
+    )
     parser.add_argument("--loop", default="auto", choices=("auto", "asyncio", "uvloop"))
     args = parser.parse_args()
     if not 512 <= args.size <= LARGEST:  # noqa: PLR2004 - RFC 6891 section 6.2.3
         parser.error("--size: expected 512 to 65535")
-    aionet.run(main(args.host, args.port, Zone(args.zonefile.read_text()), args.size), loop=args.loop)
+    accepts = aionet.ProxyProtocol(mode="v2", trusted=args.accept_proxy) if args.accept_proxy else None
+    aionet.run(main(args.host, args.port, Zone(args.zonefile.read_text()), args.size, accepts), loop=args.loop)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
 
-    from aionet.address import Address, InetAddress
     from aionet.datagram.endpoint import DatagramEndpoint
     from aionet.datagram.sessions import DatagramSession
     from aionet.transport.received import Datagram
@@ -30,7 +29,9 @@ class Arrivals:
     """The receiver of an endpoint, in place of any task.
 
     ``begin`` makes the session of a new peer, or returns None. ``closed`` is called when somebody has closed the
-    endpoint. A session is found by its peer's sockaddr, and by our own address where the endpoint tells that.
+    endpoint. A session is found by its peer's sockaddr, by our own address where the endpoint tells that, and by the
+    client's that a proxy names: one socket of a proxy may stand for many clients, and each of its sockets wants the
+    answers to what came from it.
     """
 
     __slots__ = ("_begin", "_closed", "_context", "_endpoint", "_loop", "_sessions", "_transport", "received")
@@ -39,7 +40,7 @@ class Arrivals:
         self,
         loop: asyncio.AbstractEventLoop,
         endpoint: DatagramEndpoint,
-        begin: Callable[[Address, InetAddress | None, object], DatagramSession | None],
+        begin: Callable[[Datagram, object], DatagramSession | None],
         closed: Callable[[], None],
     ) -> None:
         if endpoint.closed:
@@ -91,9 +92,11 @@ class Arrivals:
             self.received += 1
             # The sockaddr, since a tuple is hashed without a step of Python.
             key: object = peer.sockaddr if local is None else (peer.sockaddr, local)
+            if datagram.proxy is not None:
+                key = (key, datagram.source)
             session = sessions.get(key)
             if session is None:
-                session = self._begin(peer, local, key)
+                session = self._begin(datagram, key)
                 if session is None:
                     continue
                 sessions[key] = session

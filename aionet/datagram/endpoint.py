@@ -111,12 +111,17 @@ class DatagramEndpoint(MulticastEndpoint):
     def statistics(self) -> DatagramStatistics:
         """Return the counts so far."""
         transport = self._transport
+        proxied = transport.proxied
+        refused_proxies = 0 if proxied is None else proxied.refused_proxies
+        refused_headers = 0 if proxied is None else proxied.refused_headers
         return DatagramStatistics(
-            received=transport.delivered + transport.dropped_queue,
+            received=transport.delivered + transport.dropped_queue + refused_proxies + refused_headers,
             delivered=transport.delivered,
             dropped_queue=transport.dropped_queue,
             dropped_kernel=transport.dropped_kernel(),
             truncated=transport.interpreter.truncated,
+            refused_proxies=refused_proxies,
+            refused_headers=refused_headers,
             receive_queue=transport.waiting,
             sent=transport.sent,
             send_blocked=transport.send_blocked,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
-from aionet.address import InetAddress
+from aionet.address import InetAddress, UnixAddress
 
 if TYPE_CHECKING:
     from aionet.address import Address
@@ -36,9 +36,12 @@ class Guard:
         self._networks: dict[tuple[int, int], int] = {}
         self.dropped_max_sessions = self.dropped_prefix = self.dropped_source = 0
 
-    def admit(self, peer: Address) -> bool:
-        """Say whether a peer may have a session, and count it; ``leave`` takes it back."""
-        if not self._answerable(peer):
+    def admit(self, peer: Address, proxy: Address | None = None) -> bool:
+        """Say whether a peer may have a session, and count it; ``leave`` takes it back.
+
+        ``proxy`` is who is answered in place of the peer, if anybody is.
+        """
+        if not self._answerable(peer, proxy or peer):
             self.dropped_source += 1
             return False
         if self._active >= self._options.max_sessions:
@@ -64,9 +67,11 @@ class Guard:
             if not self._networks[network]:
                 del self._networks[network]
 
-    def _answerable(self, peer: Address) -> bool:
+    def _answerable(self, peer: Address, answered: Address) -> bool:
+        if isinstance(answered, UnixAddress) and not answered.path:  # a socket without a name
+            return False
         if not isinstance(peer, InetAddress):
-            return bool(peer.path)  # a Unix socket without a name
+            return True
         return peer.port >= _FIRST_UNPRIVILEGED or (self._options.privileged_ports and peer.port > 0)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aionet.address import Endpoint, InetAddress
 from aionet.datagram.endpoint import DatagramEndpoint
-from aionet.errors import AddressError, ConnectError, ListenError
+from aionet.errors import AddressError, ConnectError, ListenError, OptionError
 from aionet.options import DatagramOptions
 from aionet.system.datagram_socket import DatagramSocket, bind_to, connect_datagrams_to
 from aionet.system.opening import Opening
@@ -18,12 +18,17 @@ from aionet.transport.datagram_queue import DatagramQueue
 if TYPE_CHECKING:
     from aionet.address import EndpointLike
     from aionet.system.resolver import Resolver
+    from aionet.wire.proxy_trust import ProxyProtocol
 
 __all__ = ["bind_datagram", "connect_datagram"]
 
 
 def bind_datagram(
-    endpoint: EndpointLike, *, options: DatagramOptions | None = None, resolver: Resolver = resolve
+    endpoint: EndpointLike,
+    *,
+    options: DatagramOptions | None = None,
+    proxy: ProxyProtocol | None = None,
+    resolver: Resolver = resolve,
 ) -> Opening[DatagramEndpoint]:
     """Receive datagrams at ``"udp://host:port"``, ``"unix:/path"``, ``"unix:@name"`` or ``"fd://number"``.
 
@@ -31,19 +36,27 @@ def bind_datagram(
     empty host or ``*`` is every interface, IPv4 and IPv6 on one socket: an IPv4 peer is then ``::ffff:192.0.2.1``. Of
     a name, the first address that this machine has is taken. Port 0 is a free port. Addresses and pairs are UDP here.
 
+    With ``proxy``, every datagram has to begin with a PROXY protocol header of version 2 from a trusted proxy. The
+    header is taken off: ``datagram.proxy``, and ``datagram.source`` for the sender that it names; ``datagram.peer``,
+    who is answered, stays the proxy. What comes from others or with a bad header is dropped and counted in
+    ``statistics()``; the first of each is logged.
+
     Raises:
         ListenError: the address is taken, not allowed, or not here.
         ResolveError: the host has no address.
         AddressError: the endpoint cannot be understood, has no datagrams, or there is no such interface.
+        OptionError: ``proxy`` takes version 1 only, which is not for datagrams.
 
     """
     parsed = _parse(endpoint)
+    if proxy is not None and proxy.mode == "v1":
+        raise OptionError(f"bind_datagram on {parsed}: proxy.mode='v1': expected v2 or either: v1 is not for datagrams")
     chosen = options or DatagramOptions()
 
     async def bind() -> DatagramEndpoint:
         opened = await bind_to(parsed, chosen, resolver)
         try:
-            return _open(opened, chosen)
+            return _open(opened, chosen, proxy)
         except OSError as exc:
             raise ListenError(exc.errno, f"bind_datagram on {parsed}: {exc.strerror}") from exc
 
@@ -93,9 +106,9 @@ def _parse(value: EndpointLike) -> Endpoint:
     return parsed
 
 
-def _open(opened: DatagramSocket, options: DatagramOptions) -> DatagramEndpoint:
+def _open(opened: DatagramSocket, options: DatagramOptions, proxy: ProxyProtocol | None = None) -> DatagramEndpoint:
     """Make an endpoint of a socket, which it owns from then on; closed where there is no descriptor for the poller."""
-    transport = DatagramQueue(asyncio.get_running_loop(), opened, options)
+    transport = DatagramQueue(asyncio.get_running_loop(), opened, options, proxy)
     try:
         transport.start()
     except BaseException:

@@ -106,7 +106,7 @@ class ReceivingEndpoint(EndpointBase):
         if not self._queue:
             return self._transport.batches.popleft()
         first = self._queue.popleft()
-        details = (first.local, first.ecn, first.timestamp, first.truncated)
+        details = (first.local, first.ecn, first.timestamp, first.truncated, first.proxy)
         return DatagramBatch(first.data, len(first.data), first.peer, *details)
 
     def _use_gro(self) -> None:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Generator
 
-    from aionet.address import Address, InetAddress
+    from aionet.address import Address
     from aionet.datagram.endpoint import DatagramEndpoint
     from aionet.options import SessionOptions
     from aionet.system.types import Buffer
     from aionet.system.wakeup import Wakeup
+    from aionet.transport.received import Datagram
 
 __all__ = ["DatagramSession", "SessionQueues"]
 
@@ -45,11 +46,13 @@ class SessionQueues:
 class DatagramSession:
     """One peer of a datagram server. The server makes it, and closes it when the handler has returned.
 
-    ``async for data in session`` receives until the peer has been silent for ``SessionOptions.idle`` seconds.
+    ``async for data in session`` receives until the peer has been silent for ``SessionOptions.idle`` seconds. ``proxy``
+    is the PROXY protocol's header that the first datagram came with, or None.
     """
 
     __slots__ = (
         "_amplification",
+        "_answered",
         "_bytes_waiting",
         "_data",
         "_draining",
@@ -64,6 +67,7 @@ class DatagramSession:
         "_queues",
         "_receiving",
         "_wakeup",
+        "proxy",
         "received_bytes",
         "sent_bytes",
         "validated",
@@ -72,8 +76,7 @@ class DatagramSession:
     def __init__(
         self,
         endpoint: DatagramEndpoint,
-        peer: Address,
-        local: InetAddress | None,
+        first: Datagram,
         queues: SessionQueues,
         draining: asyncio.Event,
         wakeup: Wakeup,
@@ -81,8 +84,10 @@ class DatagramSession:
         forget: Callable[[object], None],
     ) -> None:
         self._endpoint = endpoint
-        self._peer = peer
-        self._local = local
+        self._peer = first.source
+        self._answered = first.peer
+        self._local = first.local
+        self.proxy = first.proxy
         self._queues = queues
         self._draining = draining
         self._wakeup = wakeup
@@ -99,7 +104,10 @@ class DatagramSession:
         self._heard_at = 0.0  # by the loop's clock
 
     def __repr__(self) -> str:
-        return f"<DatagramSession {self._endpoint.local} <-> {self._peer}{self._over and ' ' + self._over.upper()}>"
+        return f"<DatagramSession {self._endpoint.local} <-> {self._who()}{self._over and ' ' + self._over.upper()}>"
+
+    def _who(self) -> str:
+        return str(self._peer) if self._peer is self._answered else f"{self._peer} via {self._answered}"
 
     # --- receiving ----------------------------------------------------------------------------------------------------
 
@@ -127,7 +135,7 @@ class DatagramSession:
         if self._queue:
             return self._dequeue()
         if self._receiving:
-            raise BusyError(f"recv on {self._endpoint.local} <- {self._peer}: another task is receiving")
+            raise BusyError(f"recv on {self._endpoint.local} <- {self._who()}: another task is receiving")
         if not self._over:
             wakeup = self._wakeup
             self._receiving = True
@@ -210,16 +218,16 @@ class DatagramSession:
             self._refuse_more_than_allowed(size)
         self.sent_bytes += size  # before it waits: those who send meanwhile have to know
         if self._local is None:
-            await self._endpoint.sendto(data, self._peer)
+            await self._endpoint.sendto(data, self._answered)
         else:
-            await self._endpoint.sendto(data, self._peer, local=self._local)
+            await self._endpoint.sendto(data, self._answered, local=self._local)
 
     def _refuse_more_than_allowed(self, size: int) -> None:
         allowed = self.received_bytes * (self._amplification or 0)
         if self.sent_bytes + size > allowed:
             self._queues.refused_sends += 1
             raise AmplificationError(
-                f"send on {self._endpoint.local} -> {self._peer}: {size} bytes after {self.sent_bytes}: at most "
+                f"send on {self._endpoint.local} -> {self._who()}: {size} bytes after {self.sent_bytes}: at most "
                 f"{allowed:g} go to a peer that has sent {self.received_bytes} and is not validated"
             )
 
@@ -233,7 +241,7 @@ class DatagramSession:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _ended(self, operation: str) -> ClosedError | SessionTimeoutError:
-        what = f"{self._endpoint.local} <-> {self._peer}"
+        what = f"{self._endpoint.local} <-> {self._who()}"
         if self._over == _IDLE:
             seconds = self._queues.options.idle
             return SessionTimeoutError(errno.ETIMEDOUT, f"{operation} on {what}: nothing came for {seconds:g} s")
@@ -270,13 +278,22 @@ class DatagramSession:
 
     @property
     def peer(self) -> Address:
-        """The peer's address."""
+        """The peer's address: behind a proxy that of the client, where the proxy's header names it."""
         return self._peer
 
     @property
     def local(self) -> Address:
         """Our address: the one that the peer sent to, if ``DatagramOptions.pktinfo`` tells that."""
         return self._local or self._endpoint.local
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's signature
+        """Return what asyncio's transports call ``peername``, ``socket`` and ``sockname``, or ``default``.
+
+        ``peername`` is who is answered: behind a proxy, the proxy.
+        """
+        if name == "peername":
+            return self._answered.sockaddr
+        return self._endpoint.get_extra_info(name, default)
 
     @property
     def draining(self) -> asyncio.Event:

@@ -11,8 +11,8 @@ __all__ = ["DatagramStatistics"]
 class DatagramStatistics:
     """What an endpoint has done so far, in datagrams unless it says otherwise.
 
-    ``received`` is ``delivered`` and ``dropped_queue`` together. What waits in ``receive_queue`` is not in it yet, and
-    what the kernel had no room for is in ``dropped_kernel`` alone.
+    ``received`` is ``delivered``, ``dropped_queue`` and both that were refused, together. What waits in
+    ``receive_queue`` is not in it yet, and what the kernel had no room for is in ``dropped_kernel`` alone.
     """
 
     received: int
@@ -23,6 +23,10 @@ class DatagramStatistics:
     dropped_kernel: int
     """Dropped by the system: its buffer was full, or a checksum was wrong; 0 where it does not say."""
     truncated: int
+    refused_proxies: int
+    """From whom ``ProxyProtocol.trusted`` does not name."""
+    refused_headers: int
+    """From a trusted proxy, without a whole and good header."""
     receive_queue: int
     """Waiting to be received."""
     sent: int

@@ -24,9 +24,11 @@ from aionet.system.wakeup import Wakeup
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from aionet.address import Address, EndpointLike, InetAddress
+    from aionet.address import Address, EndpointLike
     from aionet.options import DatagramOptions
     from aionet.system.resolver import Resolver
+    from aionet.transport.received import Datagram
+    from aionet.wire.proxy_trust import ProxyProtocol
 
 __all__ = ["DatagramServer", "DatagramServerStatistics", "serve_datagram"]
 
@@ -40,6 +42,7 @@ def serve_datagram(
     *,
     sessions: SessionOptions | None = None,
     options: DatagramOptions | None = None,
+    proxy: ProxyProtocol | None = None,
     hooks: Hooks | None = None,
     resolver: Resolver = resolve,
 ) -> Opening[DatagramServer]:
@@ -50,11 +53,15 @@ def serve_datagram(
     long, the session is over, and the next datagram begins a new one. An endpoint that is already open may be given
     instead: the server takes it over, and closes it in the end.
 
+    With ``proxy``, every datagram has to begin with a PROXY protocol header of version 2 from a trusted proxy, as in
+    bind_datagram. Each client that a proxy names has a session: ``session.peer`` is the client, ``session.proxy`` the
+    header, and what is sent goes to the proxy, without a header.
+
     Raises:
         ListenError: the address is taken, not allowed, or not here.
         ResolveError: the host has no address.
         AddressError: the endpoint cannot be understood, or has no datagrams.
-        OptionError: ``options`` for an endpoint that is already open.
+        OptionError: ``options`` or ``proxy`` for an endpoint that is already open; ``proxy`` of version 1.
         BusyError: a task is receiving from the endpoint that was given.
         ClosedError: it is closed.
 
@@ -62,16 +69,17 @@ def serve_datagram(
     chosen = sessions or SessionOptions()
     called = hooks or Hooks()
     if isinstance(endpoint, DatagramEndpoint):
-        if options is not None:
-            message = f"serve_datagram on {endpoint.local}: options={options!r}: expected None with an open endpoint"
-            raise OptionError(message)
+        for name, given in (("options", options), ("proxy", proxy)):
+            if given is not None:
+                message = f"serve_datagram on {endpoint.local}: {name}={given!r}: expected None with an open endpoint"
+                raise OptionError(message)
         opened = endpoint
 
         async def take_over() -> DatagramServer:
             return DatagramServer(opened, handler, chosen, called)
 
         return Opening(take_over)
-    binding = bind_datagram(endpoint, options=options, resolver=resolver)
+    binding = bind_datagram(endpoint, options=options, proxy=proxy, resolver=resolver)
 
     async def bind() -> DatagramServer:
         bound = await binding
@@ -197,16 +205,16 @@ class DatagramServer(ServerBase[DatagramSession]):
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, peer: Address, local: InetAddress | None, key: object) -> DatagramSession | None:
+    def _begin(self, first: Datagram, key: object) -> DatagramSession | None:
         """Begin the session of a new peer, if it may have one."""
         if self._state is not ServerState.SERVING:
             self._dropped_draining += 1
             return None
-        if not self._guard.admit(peer):
+        if not self._guard.admit(first.source, first.peer):
             return None
         wakeup = Wakeup(self._loop)
         session = DatagramSession(
-            self._endpoint, peer, local, self._queues, self._draining, wakeup, key, self._arrivals.forget
+            self._endpoint, first, self._queues, self._draining, wakeup, key, self._arrivals.forget
         )
         self._connections.start(session)
         if self._sweeper is None and self._options.idle is not None:

@@ -9,6 +9,9 @@ There are two ways to read. recvmmsg gives data and peer, and is the cheap one. 
 the flag that says that a datagram was cut off; it is used where something needs one of them, and where the system has
 no recvmmsg.
 
+Behind a proxy each datagram loses its header, or is dropped, before it comes into the queue (proxied.py). Batches are
+split for that.
+
 Sending. What the kernel takes at once is sent without waiting. ``allowance`` is how often that may still be done before
 the loop has to come round: then a sender looks closer. While others wait, or an error is there to be told, it is 0, so
 that the usual case has one number to look at.
@@ -35,6 +38,7 @@ from aionet.system.readiness import Readiness
 from aionet.system.recvmmsg import BATCH, inet_address, reader
 from aionet.system.wakeup import Wakeup
 from aionet.transport.datagram_base import DatagramBase
+from aionet.transport.proxied import ProxiedArrivals
 from aionet.transport.received import Datagram, DatagramBatch, Interpreter, Peers
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
     from aionet.options import DatagramOptions
     from aionet.system.datagram_socket import DatagramSocket
+    from aionet.wire.proxy_trust import ProxyProtocol
 
 __all__ = ["DatagramQueue"]
 
@@ -85,6 +90,7 @@ class DatagramQueue(DatagramBase):
         "dropped_queue",
         "error",
         "interpreter",
+        "proxied",
         "queue",
         "readable",
         "send_blocked",
@@ -94,7 +100,13 @@ class DatagramQueue(DatagramBase):
         "writable",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, opened: DatagramSocket, options: DatagramOptions) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        opened: DatagramSocket,
+        options: DatagramOptions,
+        proxy: ProxyProtocol | None = None,
+    ) -> None:
         super().__init__(loop, opened, None)
         sock = opened.sock
         self.readable = Wakeup(loop)
@@ -119,6 +131,7 @@ class DatagramQueue(DatagramBase):
         self._interpret: Callable[[Collection[Any]], Collection[Any]] = self.interpreter.detailed
         # None for a Unix socket: what it could bring is open descriptors, which the kernel then closes.
         self._arguments = (options.max_datagram_size, 0 if sock.family == socket.AF_UNIX else control_size())
+        self.proxied = None if proxy is None else ProxiedArrivals(sock, proxy)
         self._reader = reader()
         self._peers = Peers(inet_address)
         may_be_cut = sock.family == socket.AF_UNIX or options.max_datagram_size < LARGEST_DATAGRAM
@@ -140,7 +153,9 @@ class DatagramQueue(DatagramBase):
             self._plain = False
 
     def keep_batches(self) -> None:
-        """Keep what comes as it is from now on, in ``batches``."""
+        """Keep what comes as it is from now on, in ``batches``; not what comes with headers."""
+        if self.proxied is not None:
+            return
         self._plain = False
         self._interpret = self.interpreter.batches
         self._arrived = self.batches
@@ -164,14 +179,15 @@ class DatagramQueue(DatagramBase):
         arrived: Collection[Datagram | DatagramBatch]
         if self._plain:
             arrived, count = self._receive_plain(most)
-            self._read += count
         else:
             arrived, count = self._receive_messages(most)
-            self._read += sum(each.datagrams if isinstance(each, DatagramBatch) else 1 for each in arrived)
+        if self.proxied is not None:
+            arrived = self.proxied.take_off(arrived)  # type: ignore[arg-type]  # keep_batches has not been called
         if arrived:
             self._arrived.extend(arrived)
+            self._read += len(arrived) if self._arrived is queue else sum(map(_count_of, arrived))
         elif self.error is None:
-            return 0
+            return count
         self.readable.wake()
         if queue or batches:
             self._bytes += _size_of(arrived)
@@ -208,7 +224,7 @@ class DatagramQueue(DatagramBase):
         waiting = self.waiting
         while waiting > self._limit or self._bytes > self._limit_bytes:
             newest = self.batches.pop() if self.batches else self.queue.pop()
-            count = newest.datagrams if isinstance(newest, DatagramBatch) else 1
+            count = _count_of(newest)
             self.dropped_queue += count
             waiting -= count
             self._bytes -= len(newest.data)
@@ -332,6 +348,10 @@ class DatagramQueue(DatagramBase):
             self._opened.close()
         else:
             self._loop.call_soon_threadsafe(self.close)
+
+
+def _count_of(arrived: Datagram | DatagramBatch) -> int:
+    return arrived.datagrams if isinstance(arrived, DatagramBatch) else 1
 
 
 def _size_of(arrived: Collection[Datagram | DatagramBatch]) -> int:

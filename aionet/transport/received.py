@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from aionet.address import Address, InetAddress
     from aionet.options import ECN
     from aionet.system.types import SockAddr
+    from aionet.wire.proxy_header import ProxyHeader
 
-__all__ = ["Datagram", "DatagramBatch", "Interpreter", "Peers"]
+__all__ = ["Datagram", "DatagramBatch", "Interpreter", "Peers", "without_header"]
 
 _T = TypeVar("_T")
 
@@ -39,7 +40,7 @@ class Datagram:
 
     data: bytes
     peer: Address
-    """Who sent it."""
+    """Who sent it, and who is answered; behind a proxy that is the proxy."""
     local: InetAddress | None = None
     """Our address at which it arrived: ``pktinfo``."""
     ecn: ECN | None = None
@@ -48,18 +49,26 @@ class Datagram:
     """When the kernel received it, in nanoseconds since the epoch: ``timestamps``."""
     truncated: bool = False
     """Whether it was larger than ``max_datagram_size``, and the rest is lost."""
+    proxy: ProxyHeader | None = None
+    """The PROXY protocol's header that it came with: ``bind_datagram(..., proxy=...)``."""
 
     def __init__(self, data: bytes, peer: Address) -> None:
         self.data = data
         self.peer = peer
 
+    @property
+    def source(self) -> Address:
+        """The original sender: what the header names; the peer, where there is no header or it names nobody."""
+        return self.peer if self.proxy is None or self.proxy.source is None else self.proxy.source
+
     def _fields(self) -> tuple[object, ...]:
-        return (self.data, self.peer, self.local, self.ecn, self.timestamp, self.truncated)
+        return (self.data, self.peer, self.local, self.ecn, self.timestamp, self.truncated, self.proxy)
 
     def __repr__(self) -> str:
         told = {"local": self.local, "ecn": self.ecn, "timestamp": self.timestamp, "truncated": self.truncated or None}
         details = "".join(f" {name}={value}" for name, value in told.items() if value is not None)
-        return f"<Datagram {self.data!r} from {self.peer}{details}>"
+        source = self.source
+        return f"<Datagram {self.data!r} from {source}{'' if source is self.peer else f' via {self.peer}'}{details}>"
 
     def __eq__(self, other: object) -> bool:
         return self._fields() == other._fields() if isinstance(other, Datagram) else NotImplemented
@@ -80,6 +89,20 @@ class _DetailedDatagram(Datagram):
         self.truncated = truncated
 
 
+class _ProxiedDatagram(Datagram):
+    """One that came with a header."""
+
+    __slots__ = ("ecn", "local", "proxy", "timestamp", "truncated")
+
+
+def without_header(datagram: Datagram, data: bytes, header: ProxyHeader) -> Datagram:
+    """Return a datagram of which only this data is left, beside the header that it came with."""
+    left = _ProxiedDatagram(data, datagram.peer)
+    left.local, left.ecn, left.timestamp = datagram.local, datagram.ecn, datagram.timestamp
+    left.truncated, left.proxy = datagram.truncated, header
+    return left
+
+
 class DatagramBatch(NamedTuple):
     """Datagrams of one peer as one piece: each ``segment_size`` bytes of ``data``, the last perhaps fewer."""
 
@@ -90,6 +113,7 @@ class DatagramBatch(NamedTuple):
     ecn: ECN | None = None
     timestamp: int | None = None
     truncated: bool = False
+    proxy: ProxyHeader | None = None
 
     @property
     def datagrams(self) -> int:
@@ -98,12 +122,13 @@ class DatagramBatch(NamedTuple):
 
     def split(self) -> list[Datagram]:
         """Return each datagram by itself."""
-        data, size, peer, local, ecn, timestamp, truncated = self
+        data, size, peer, local, ecn, timestamp, truncated, proxy = self
         pieces = cut(data, size) if size < len(data) else [data]
-        if local is None and ecn is None and timestamp is None and not truncated:
+        if local is None and ecn is None and timestamp is None and not truncated and proxy is None:
             return [Datagram(piece, peer) for piece in pieces]
         control = Control(local, ecn, timestamp)
-        return [_DetailedDatagram(piece, peer, control, truncated) for piece in pieces]
+        split: list[Datagram] = [_DetailedDatagram(piece, peer, control, truncated) for piece in pieces]
+        return split if proxy is None else [without_header(each, each.data, proxy) for each in split]
 
 
 class Peers(dict[Any, _T]):

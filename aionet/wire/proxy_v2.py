@@ -21,7 +21,7 @@ from aionet.wire.proxy_tlv import ProxySSL, ProxyTLV, ProxyTLVType, build_tlvs, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SIGNATURE_V2", "build_v2", "parse_v2"]
+__all__ = ["SIGNATURE_V2", "build_v2", "parse_v2", "size_of_v2"]
 
 SIGNATURE_V2: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _HEAD: Final = struct.Struct("!12sBBH")
@@ -49,6 +49,11 @@ _CHECKSUM: Final = struct.Struct("!I")
 _NO_CHECKSUM: Final = bytes(_CHECKSUM.size)
 _TLV_HEAD: Final = 3
 _MAX_UNIQUE_ID: Final = 128
+
+
+def size_of_v2(data: bytes) -> int:
+    """Return the size that the header which ``data`` begins with says it has; unless it is there, that of ``data``."""
+    return min(len(data), _HEAD.size + int.from_bytes(data[_HEAD.size - 2 : _HEAD.size], "big"))
 
 
 def parse_v2(data: bytes, max_size: int) -> tuple[ProxyHeader, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from subprocess import PIPE
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from tests.tools import require_tool
 from tests.turns import running, turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
 
@@ -27,7 +27,7 @@ class Peer:
     """A server that sends the lines it is told to, and prints those that come."""
 
     process: subprocess.Popen[str]
-    endpoint: str
+    address: str
 
     def tell(self, line: str) -> None:
         assert self.process.stdin is not None
@@ -55,15 +55,48 @@ def s_server(folder: Path) -> Iterator[Peer]:
         try:
             assert process.stdout is not None
             port = next(line for line in process.stdout if line.startswith("ACCEPT")).strip().rpartition(":")[2]
-            yield Peer(process, f"tls://127.0.0.1:{port}")
+            yield Peer(process, f"127.0.0.1:{port}")
         finally:
             process.kill()
 
 
-async def test_a_new_handshake_in_the_middle_loses_nothing(peer: Peer) -> None:
+@asynccontextmanager
+async def connected(
+    peer: Peer, tls: aionet.TLSConfig | ssl.SSLContext, *, inside: bool
+) -> AsyncGenerator[aionet.Stream]:
+    """Connect to the server; ``inside``: by a relay, in another TLS connection, so that this one is in memory."""
+    if not inside:
+        async with aionet.connect(f"tls://{peer.address}", tls=tls, server_hostname=NAME) as stream:
+            yield stream
+        return
+
+    async def relay(stream: aionet.Stream) -> None:
+        async with aionet.connect(f"tcp://{peer.address}") as target, asyncio.TaskGroup() as group:
+            group.create_task(pump(stream, target))
+            group.create_task(pump(target, stream))
+
+    async with (
+        aionet.serve("tls://127.0.0.1:0", relay, tls=SERVER) as front,
+        aionet.connect(f"tls://{front.addresses[0]}", tls=CLIENT, server_hostname=NAME) as stream,
+    ):
+        await stream.start_tls(tls, server_hostname=NAME)
+        yield stream
+
+
+async def pump(source: aionet.Stream, target: aionet.Stream) -> None:
+    async for data in source:
+        await target.send(data)
+    await target.send_eof()
+
+
+engines = pytest.mark.parametrize("inside", [False, True], ids=["on the descriptor", "in memory"])
+
+
+@engines
+async def test_a_new_handshake_in_the_middle_loses_nothing(peer: Peer, *, inside: bool) -> None:
     """A context of the user's own allows it: reads then want to write, and writes to read."""
     context = ssl.create_default_context(cadata=CA.decode())
-    async with aionet.connect(peer.endpoint, tls=context, server_hostname=NAME) as stream:
+    async with connected(peer, context, inside=inside) as stream:
         for number in range(3):
             peer.tell(f"before {number}")
             assert await stream.recv_line() == b"before %d\n" % number
@@ -76,9 +109,10 @@ async def test_a_new_handshake_in_the_middle_loses_nothing(peer: Peer) -> None:
         stream.abort()
 
 
-async def test_a_new_handshake_is_refused_in_clear_words(peer: Peer) -> None:
+@engines
+async def test_a_new_handshake_is_refused_in_clear_words(peer: Peer, *, inside: bool) -> None:
     """TLSConfig allows none: it has nothing to offer, and the server could have us compute with it."""
-    async with aionet.connect(peer.endpoint, tls=CLIENT, server_hostname=NAME) as stream:
+    async with connected(peer, CLIENT, inside=inside) as stream:
         peer.tell("before")
         assert await stream.recv_line() == b"before\n"
         peer.tell("R")

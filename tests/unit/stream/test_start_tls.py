@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+import ssl
 import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aionet
+from aionet.system.tls_socket import TLSSocket
 from tests.certificates import CLIENT, NAME, SERVER
 from tests.contract.pairs import TCPv4, secure
 from tests.turns import running, turns, until
@@ -83,6 +86,20 @@ async def test_plain_bytes_of_a_client_that_is_gone_are_never_read(
         await until(lambda: server.statistics().handshake_failures == 20)
     assert not reads
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_connection_that_is_known_to_be_gone_gets_no_tls() -> None:
+    """Where its reset has been told already, the ssl module sees a socket without a connection, and makes no TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()) as client:
+            accepted, _ = listening.accept()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+            accepted.setblocking(False)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            with pytest.raises(ConnectionResetError, match="gone before the handshake"):
+                TLSSocket(accepted, context, server_side=True, server_hostname=None, session=None)
 
 
 async def test_a_receiver_and_a_second_start_are_refused_meanwhile() -> None:

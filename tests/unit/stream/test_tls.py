@@ -236,6 +236,20 @@ async def test_a_client_resumes_its_session(version: ssl.TLSVersion) -> None:
         assert not (await exchange(endpoint, client, "localhost")).resumed
 
 
+async def test_a_connection_that_ends_before_its_ticket_comes_does_not_cost_the_one_that_is_kept() -> None:
+    client = attrs.evolve(CLIENT)  # which nobody has a session of yet
+    async with serving() as (_, endpoint):
+        kept = await aionet.connect(endpoint, tls=client, server_hostname=NAME)
+        await kept.send(b"word")
+        assert await kept.recv_exactly(4) == b"word"
+        early = await aionet.connect(endpoint, tls=client, server_hostname=NAME)
+        assert early.tls is not None
+        assert not early.tls.resumed
+        kept.abort()
+        early.abort()  # in the same turn: the server has not even seen that the handshake is done
+        assert (await exchange(endpoint, client)).resumed
+
+
 @pytest.mark.parametrize("side", ["client", "server"])
 async def test_without_tickets_nothing_is_resumed(side: str) -> None:
     client = attrs.evolve(CLIENT, session_tickets=side != "client")

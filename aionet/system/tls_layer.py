@@ -94,7 +94,7 @@ class TLSLayer(SecureSocket):
                 self._receive()
 
     def _answer(self) -> None:
-        """Send what OpenSSL says to a handshake in the middle; behind a write that is blocked, it waits for that one's turn."""
+        """Send what OpenSSL says to a handshake in the middle; behind a blocked write, it waits for that one's turn."""
         blocked = bool(self._out)
         self._out += self._engine.outgoing()
         if not blocked:

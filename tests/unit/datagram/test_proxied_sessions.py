@@ -118,6 +118,18 @@ async def test_the_caps_on_networks_are_for_clients() -> None:
         assert server.statistics().dropped_prefix == 1
 
 
+async def test_a_client_whose_session_has_ended_makes_room_for_its_network() -> None:
+    async def once(session: aionet.DatagramSession) -> None:
+        await session.send(await session.recv())
+
+    async with serving(once, max_sessions_per_prefix=1) as (server, proxy):
+        for number in range(3):
+            await proxy.send(proxied(b"x", InetAddress("192.0.2.1", 4000 + number)))
+            assert await proxy.recv() == b"x"
+            await until(lambda: not server.sessions)
+        assert server.statistics().sessions == 3
+
+
 async def test_a_client_that_claims_a_server_s_port_is_dropped() -> None:
     async with serving() as (server, proxy):
         await proxy.send(proxied(b"x", InetAddress("192.0.2.1", 53)))

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self, cast
@@ -173,15 +173,26 @@ def load(address: str, workload: Workload, server: int, core: int) -> Program:
     return Program(command, core)
 
 
-def measure(candidate: Candidate, workload: Workload) -> Sample:
-    """Start the candidate's server, drive it once, and end it.
+@contextlib.contextmanager
+def serving(candidate: Candidate, service: str) -> Iterator[Callable[[Workload], Sample]]:
+    """Run the candidate's server; yield a function that drives it once.
 
     Raises:
         BenchmarkError: with what the server or the load generator said.
 
     """
     server_core, client_core = cores()
-    with Program(candidate.command(workload.service), server_core) as server:
+    with Program(candidate.command(service), server_core) as server:
         address = server.hear()["address"]
-        with load(address, workload, server.process.pid, client_core) as client:
-            return Sample(**client.hear())
+
+        def drive(workload: Workload) -> Sample:
+            with load(address, workload, server.process.pid, client_core) as client:
+                return Sample(**client.hear())
+
+        yield drive
+
+
+def measure(candidate: Candidate, workload: Workload) -> Sample:
+    """Start the candidate's server, drive it once, and end it. Raises as serving."""
+    with serving(candidate, workload.service) as drive:
+        return drive(workload)

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.candidate import SERVERS, Candidate, CandidateError, every
 from benchmarks.idle import memory_of_connection
-from benchmarks.measure import BenchmarkError, Mode, Program, Workload, cores, measure
+from benchmarks.measure import BenchmarkError, Mode, Program, Workload, cores, measure, serving
 
 pytestmark = pytest.mark.usefixtures("cc")
 
@@ -39,18 +39,15 @@ def installed(candidate: Candidate) -> Candidate:
 
 
 @pytest.mark.parametrize("candidate", ECHO, ids=str)
-def test_echoes_small_and_large_messages(candidate: Candidate) -> None:
-    for size in (1, 1000, 300_000):
-        sample = measure(installed(candidate), attrs.evolve(SHORT, size=size))
-        assert sample.messages > 0
-        assert sample.seconds >= SHORT.seconds
-        assert sample.server_cpu > 0
-        assert sample.client_cpu > 0
-
-
-@pytest.mark.parametrize("candidate", ECHO, ids=str)
-def test_serves_many_short_connections(candidate: Candidate) -> None:
-    assert measure(installed(candidate), attrs.evolve(SHORT, mode="accept", size=64)).messages > 0
+def test_echoes_small_and_large_messages_and_serves_many_short_connections(candidate: Candidate) -> None:
+    with serving(installed(candidate), "echo") as drive:
+        for size in (1, 1000, 300_000):
+            sample = drive(attrs.evolve(SHORT, size=size))
+            assert sample.messages > 0
+            assert sample.seconds >= SHORT.seconds
+            assert sample.server_cpu > 0
+            assert sample.client_cpu > 0
+        assert drive(attrs.evolve(SHORT, mode="accept", size=64)).messages > 0
 
 
 @pytest.mark.parametrize("candidate", LINES, ids=str)
@@ -62,8 +59,9 @@ def test_echoes_lines(candidate: Candidate) -> None:
 
 @pytest.mark.parametrize("candidate", PREFIXED, ids=str)
 def test_echoes_messages_with_their_length_in_front(candidate: Candidate) -> None:
-    for size in (1, 100, 5000):
-        assert measure(installed(candidate), attrs.evolve(SHORT, mode="prefixed", size=size, burst=64)).messages > 0
+    with serving(installed(candidate), "prefixed") as drive:
+        for size in (1, 100, 5000):
+            assert drive(attrs.evolve(SHORT, mode="prefixed", size=size, burst=64)).messages > 0
 
 
 @pytest.mark.parametrize(
@@ -78,14 +76,11 @@ def test_datagrams_are_echoed_received_and_sent(candidate: Candidate, mode: Mode
 
 
 @pytest.mark.parametrize("candidate", TLS, ids=str)
-def test_echoes_through_tls(candidate: Candidate) -> None:
-    for size in (1, 1000, 300_000):
-        assert measure(installed(candidate), attrs.evolve(SHORT, size=size, tls=True)).messages > 0
-
-
-@pytest.mark.parametrize("candidate", TLS, ids=str)
-def test_shakes_hands_many_times(candidate: Candidate) -> None:
-    assert measure(installed(candidate), attrs.evolve(SHORT, mode="accept", size=64, tls=True)).messages > 0
+def test_echoes_through_tls_and_shakes_hands_many_times(candidate: Candidate) -> None:
+    with serving(installed(candidate), "echo") as drive:
+        for size in (1, 1000, 300_000):
+            assert drive(attrs.evolve(SHORT, size=size, tls=True)).messages > 0
+        assert drive(attrs.evolve(SHORT, mode="accept", size=64, tls=True)).messages > 0
 
 
 def test_tls_connections_that_are_held_take_memory() -> None:

@@ -111,9 +111,9 @@ class DatagramEndpoint(MulticastEndpoint):
     def statistics(self) -> DatagramStatistics:
         """Return the counts so far."""
         transport = self._transport
-        proxied = transport.proxied
-        refused_proxies = 0 if proxied is None else proxied.refused_proxies
-        refused_headers = 0 if proxied is None else proxied.refused_headers
+        headers = transport.headers
+        refused_proxies = 0 if headers is None else headers.refused_proxies
+        refused_headers = 0 if headers is None else headers.refused_headers
         return DatagramStatistics(
             received=transport.delivered + transport.dropped_queue + refused_proxies + refused_headers,
             delivered=transport.delivered,

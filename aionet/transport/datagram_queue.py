@@ -9,8 +9,8 @@ There are two ways to read. recvmmsg gives data and peer, and is the cheap one. 
 the flag that says that a datagram was cut off; it is used where something needs one of them, and where the system has
 no recvmmsg.
 
-Behind a proxy each datagram loses its header, or is dropped, before it comes into the queue (proxied.py). Batches are
-split for that.
+Behind a proxy each datagram loses its header, or is dropped, before it comes into the queue (datagram_proxy.py).
+Batches are split for that.
 
 Sending. What the kernel takes at once is sent without waiting. ``allowance`` is how often that may still be done before
 the loop has to come round: then a sender looks closer. While others wait, or an error is there to be told, it is 0, so
@@ -38,7 +38,7 @@ from aionet.system.readiness import Readiness
 from aionet.system.recvmmsg import BATCH, inet_address, reader
 from aionet.system.wakeup import Wakeup
 from aionet.transport.datagram_base import DatagramBase
-from aionet.transport.proxied import ProxiedArrivals
+from aionet.transport.datagram_proxy import DatagramHeaders
 from aionet.transport.received import Datagram, DatagramBatch, Interpreter, Peers
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class DatagramQueue(DatagramBase):
         "batches",
         "dropped_queue",
         "error",
+        "headers",
         "interpreter",
-        "proxied",
         "queue",
         "readable",
         "send_blocked",
@@ -131,7 +131,7 @@ class DatagramQueue(DatagramBase):
         self._interpret: Callable[[Collection[Any]], Collection[Any]] = self.interpreter.detailed
         # None for a Unix socket: what it could bring is open descriptors, which the kernel then closes.
         self._arguments = (options.max_datagram_size, 0 if sock.family == socket.AF_UNIX else control_size())
-        self.proxied = None if proxy is None else ProxiedArrivals(sock, proxy)
+        self.headers = None if proxy is None else DatagramHeaders(sock, proxy)
         self._reader = reader()
         self._peers = Peers(inet_address)
         may_be_cut = sock.family == socket.AF_UNIX or options.max_datagram_size < LARGEST_DATAGRAM
@@ -154,7 +154,7 @@ class DatagramQueue(DatagramBase):
 
     def keep_batches(self) -> None:
         """Keep what comes as it is from now on, in ``batches``; not what comes with headers."""
-        if self.proxied is not None:
+        if self.headers is not None:
             return
         self._plain = False
         self._interpret = self.interpreter.batches
@@ -181,8 +181,8 @@ class DatagramQueue(DatagramBase):
             arrived, count = self._receive_plain(most)
         else:
             arrived, count = self._receive_messages(most)
-        if self.proxied is not None:
-            arrived = self.proxied.take_off(arrived)  # type: ignore[arg-type]  # keep_batches has not been called
+        if self.headers is not None:
+            arrived = self.headers.take_off(arrived)  # type: ignore[arg-type]  # keep_batches has not been called
         if arrived:
             self._arrived.extend(arrived)
             self._read += len(arrived) if self._arrived is queue else sum(map(_count_of, arrived))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import aionet
 from aionet import DatagramOptions, InetAddress, OptionError, ProxyHeader, ProxyProtocol, UnixAddress
-from aionet.transport.proxied import ProxiedArrivals
+from aionet.transport.datagram_proxy import DatagramHeaders
 from aionet.transport.received import Datagram, DatagramBatch
 from tests.turns import turns, until
 from tests.unit.datagram.endpoints import each_kind, place
@@ -200,9 +200,9 @@ async def test_version_1_is_not_for_datagrams() -> None:
         assert await ours.recv() == b"x"
 
 
-def taking() -> ProxiedArrivals:
+def taking() -> DatagramHeaders:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        return ProxiedArrivals(sock, ProxyProtocol(mode="v2", trusted=TRUSTED))
+        return DatagramHeaders(sock, ProxyProtocol(mode="v2", trusted=TRUSTED))
 
 
 PEER = InetAddress("127.0.0.1", 40000)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aionet.wire.proxy_header import ProxyHeader
     from aionet.wire.proxy_trust import ProxyProtocol
 
-__all__ = ["ProxiedArrivals"]
+__all__ = ["DatagramHeaders"]
 
 logger = logging.getLogger("aionet")
 
@@ -35,7 +35,7 @@ logger = logging.getLogger("aionet")
 _KEPT: Final = 4096
 
 
-class ProxiedArrivals:
+class DatagramHeaders:
     """Takes the headers off datagrams, drops those that may not or do not have one, and counts these."""
 
     __slots__ = ("_local", "_parse", "_trusts", "refused_headers", "refused_proxies")

@@ -241,7 +241,7 @@ async def _whole(cluster: Any) -> None:  # noqa: ANN401 - see _distributed
     try:
         await asyncio.shield(start)
     except asyncio.CancelledError:
-        await asyncio.wait([start])
+        await asyncio.gather(start, return_exceptions=True)
         raise
 
 

@@ -73,11 +73,12 @@ def processes_with(mark: str) -> list[str]:
     return found
 
 
-def all_gone(mark: str) -> bool:
+def left_of(mark: str) -> list[str]:
+    """The processes with this mark that do not end."""
     deadline = time.monotonic() + GRACE
-    while processes_with(mark) and time.monotonic() < deadline:
+    while (found := processes_with(mark)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return not processes_with(mark)
+    return found
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ def test_ctrl_c_ends_early_with_what_was_measured(endless: tuple[subprocess.Pope
     found = json.loads(output)
     assert found["interrupted"]
     assert [row["server"] for row in found["results"]][:2] == ["aionet", "streams"]
-    assert all_gone(mark)
+    assert left_of(mark) == []
 
 
 def test_what_a_killed_demo_started_ends_with_it(endless: tuple[subprocess.Popen[str], str]) -> None:
@@ -192,7 +193,7 @@ def test_what_a_killed_demo_started_ends_with_it(endless: tuple[subprocess.Popen
     assert len(processes_with(mark)) >= 1
     process.kill()
     process.communicate()
-    assert all_gone(mark)
+    assert left_of(mark) == []
 
 
 def test_a_server_that_does_not_start_is_a_clear_error(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The demo's load generator, against servers that do as they should and servers that do not."""
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -225,3 +226,18 @@ def test_another_reply_over_tls_than_an_echo_is_an_error(over_tls: Callable[[Ser
 def test_a_server_without_tls_is_an_error() -> None:
     with served_by(lambda sock: sock.sendall(b"hello")) as address, pytest.raises(OSError, match="SSL"):
         Load(address, 1, size=100, tls=True)
+
+
+def test_the_end_of_whoever_started_it_is_the_end() -> None:
+    theirs, ours = os.pipe()
+    with (
+        served_by(Echo()) as address,
+        closing(Load(address, 3, size=100, starter=theirs)) as load,
+    ):
+        try:
+            assert len(load.drive(0.01)) >= 3
+            os.close(ours)
+            with pytest.raises(LoadError, match="whoever started this is gone"):
+                load.drive(3600)
+        finally:
+            os.close(theirs)

@@ -3,8 +3,8 @@
 It is the same for every server, and lean, since it shares the machine with the server: plain sockets, epoll, one
 reading of the clock a message. ``python client.py 127.0.0.1:8000 --connections 10 --size 1000 ...``
 connects, warms up, says that it is ready as a line of JSON, waits for a line on stdin, measures, and says what it
-found. Between the warm-up and the end of the measurement no message is under way that is not counted, so that whoever
-started it can put the server's CPU time against the number of messages exactly.
+found; the end of stdin ends it. Between the warm-up and the end of the measurement no message is under way that is not
+counted, so that whoever started it can put the server's CPU time against the number of messages exactly.
 
 With ``--udp`` a message is a datagram. One that is lost is sent again when nothing else happens for a while; its time
 counts from when it was sent first. With ``--tls`` each connection has done its handshake before the warm-up.
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _PATIENCE: Final = 10.0  # seconds without any reply, after which the server is taken for dead
 
@@ -143,16 +144,36 @@ class DatagramConnection(Connection):
         return True
 
 
+class Starter:
+    """Who has started this process: its end of our stdin."""
+
+    def receive(self) -> bool:
+        """Say that it is gone: epoll has reported a hang-up."""
+        raise LoadError("whoever started this is gone")
+
+
 class Load:
-    """The connections and what waits for them."""
+    """The connections and what waits for them; ``starter`` hangs up when whoever started this is gone."""
 
     def __init__(
-        self, address: tuple[str, int], connections: int, size: int, *, udp: bool = False, tls: bool = False
+        self,
+        address: tuple[str, int],
+        connections: int,
+        size: int,
+        *,
+        udp: bool = False,
+        tls: bool = False,
+        starter: int | None = None,
     ) -> None:
         self._patience = _SEND_AGAIN if udp else _PATIENCE
         self._exit = contextlib.ExitStack()
         self._epoll = self._exit.enter_context(select.epoll())
         self._connections: dict[int, Connection] = {}
+        self._starter: dict[int, Starter] = {}
+        with contextlib.suppress(PermissionError):  # of a file, which no epoll takes
+            if starter is not None:
+                self._epoll.register(starter, 0)  # hang-ups are reported all the same
+                self._starter[starter] = Starter()
         payload = os.urandom(size)
         context = _trusting() if tls else None
         for _ in range(connections):
@@ -174,6 +195,7 @@ class Load:
     def drive(self, seconds: float) -> array[int]:
         """Keep every connection busy for so long, wait for the last replies, and return each message's ns."""
         connections, poll, clock = self._connections, self._epoll.poll, time.perf_counter_ns
+        reported: dict[int, Any] = {**connections, **self._starter}
         latencies = array("q")
         record = latencies.append
         now = clock()
@@ -193,7 +215,7 @@ class Load:
                 continue
             silent = 0.0
             for fd, events in ready:
-                connection = connections[fd]
+                connection = reported[fd]
                 if events & select.EPOLLOUT:
                     connection.send_rest()
                 if events != _WRITABLE_ONLY and connection.receive() and fd in busy:
@@ -256,8 +278,14 @@ def main() -> None:
     arguments = parser.parse_args()
     host, _, port = arguments.address.rpartition(":")
     try:
-        place = (host, int(port))
-        load = Load(place, arguments.connections, arguments.size, udp=arguments.udp, tls=arguments.tls)
+        load = Load(
+            (host, int(port)),
+            arguments.connections,
+            arguments.size,
+            udp=arguments.udp,
+            tls=arguments.tls,
+            starter=sys.stdin.fileno(),
+        )
         with contextlib.closing(load):
             load.drive(arguments.warmup)
             _say(ready=True)

@@ -35,6 +35,7 @@ _HOST: Final = "127.0.0.1"
 
 # What aionet reads at a time by default; asyncio's streams do best with as much.
 _READ_SIZE: Final = 256 * 1024
+_PATIENCE: Final = 5.0  # seconds for the server to close
 
 
 async def _echo(stream: aionet.Stream) -> None:
@@ -142,6 +143,7 @@ async def _serve(serve: Serve) -> None:
         else:
             loop.remove_reader(stdin)
             ended.set()
+            loop.call_later(_PATIENCE, os._exit, 1)  # a server that waits for its clients: nobody else might end it
 
     async with serve() as address:
         _say(address=address)

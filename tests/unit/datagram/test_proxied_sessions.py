@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 import pytest
 
@@ -14,36 +13,13 @@ import aionet
 from aionet import DatagramOptions, InetAddress, ProxyHeader, ProxyProtocol
 from tests.turns import until
 from tests.unit.datagram.proxied import CLIENT, HEADER, TRUSTED, proxied
+from tests.unit.datagram.test_sessions import LOOPBACK, echo
+from tests.unit.datagram.test_sessions import serving as serving_sessions
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
-
-LOOPBACK = "udp://127.0.0.1:0"
 TAKES = ProxyProtocol(mode="v2", trusted=TRUSTED)
 
 
-async def echo(session: aionet.DatagramSession) -> None:
-    """Send back what comes, and to whom."""
-    async for data in session:
-        await session.send(data)
-
-
-@asynccontextmanager
-async def serving(
-    handler: Callable[[aionet.DatagramSession], Awaitable[object]] = echo,
-    where: str = LOOPBACK,
-    proxies: int = 1,
-    options: DatagramOptions | None = None,
-    **bounds: Any,
-) -> AsyncGenerator[tuple[Any, ...]]:
-    """A server, and the sockets of proxies that are connected to it."""
-    async with AsyncExitStack() as stack:
-        sessions = aionet.SessionOptions(**bounds)
-        server = await stack.enter_async_context(
-            aionet.serve_datagram(where, handler, sessions=sessions, options=options, proxy=TAKES)
-        )
-        made = [await stack.enter_async_context(aionet.connect_datagram(server.addresses[0])) for _ in range(proxies)]
-        yield server, *made
+serving = partial(serving_sessions, proxy=TAKES)  # whose clients are then proxies
 
 
 @pytest.mark.parametrize(
@@ -67,7 +43,7 @@ async def test_each_client_of_one_proxy_has_a_session_and_the_proxy_the_answers(
 
 
 async def test_each_socket_of_a_proxy_gets_the_answers_to_what_came_from_it() -> None:
-    async with serving(proxies=2) as (server, one, other):
+    async with serving(echo, clients=2) as (server, one, other):
         for proxy, data in ((one, b"1"), (other, b"2"), (one, b"3")):
             await proxy.send(proxied(data))
             assert await proxy.recv() == data
@@ -75,7 +51,7 @@ async def test_each_socket_of_a_proxy_gets_the_answers_to_what_came_from_it() ->
 
 
 async def test_a_session_knows_its_client_its_proxy_and_the_header() -> None:
-    async with serving() as (server, proxy):
+    async with serving(echo) as (server, proxy):
         await proxy.send(proxied(b"x"))
         await proxy.recv()
         (session,) = server.sessions
@@ -100,7 +76,7 @@ async def test_without_a_proxy_the_peer_is_who_is_answered() -> None:
 
 
 async def test_a_proxy_that_speaks_for_itself_has_a_session_of_its_own() -> None:
-    async with serving() as (server, proxy):
+    async with serving(echo) as (server, proxy):
         await proxy.send(aionet.build_proxy_header(ProxyHeader(local=True)) + b"are you there")
         assert await proxy.recv() == b"are you there"
         await proxy.send(proxied(b"x"))
@@ -110,7 +86,7 @@ async def test_a_proxy_that_speaks_for_itself_has_a_session_of_its_own() -> None
 
 async def test_the_caps_on_networks_are_for_clients() -> None:
     clients = [InetAddress(host, 4000) for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1")]
-    async with serving(max_sessions_per_prefix=2) as (server, proxy):
+    async with serving(echo, max_sessions_per_prefix=2) as (server, proxy):
         for client in clients:
             await proxy.send(proxied(b"x", client))
         await until(lambda: server.statistics().received == 4)
@@ -131,7 +107,7 @@ async def test_a_client_whose_session_has_ended_makes_room_for_its_network() -> 
 
 
 async def test_a_client_that_claims_a_server_s_port_is_dropped() -> None:
-    async with serving() as (server, proxy):
+    async with serving(echo) as (server, proxy):
         await proxy.send(proxied(b"x", InetAddress("192.0.2.1", 53)))
         await proxy.send(proxied(b"y"))
         assert await proxy.recv() == b"y"
@@ -139,7 +115,7 @@ async def test_a_client_that_claims_a_server_s_port_is_dropped() -> None:
 
 
 async def test_a_proxy_may_send_from_a_server_s_port() -> None:
-    async with serving() as (server, _):
+    async with serving(echo) as (server, _):
         try:
             proxy = await aionet.connect_datagram(server.addresses[0], local="udp://127.0.0.1:853")
         except aionet.ListenError:
@@ -169,7 +145,7 @@ async def test_a_header_is_nothing_that_may_be_amplified() -> None:
 
 async def test_a_proxy_whose_unix_socket_has_no_name_cannot_be_answered() -> None:
     where = f"unix:@aionet-test-proxied-{os.getpid()}"
-    async with serving(where=where, proxies=0) as (server,):
+    async with serving(echo, where=where, clients=0) as (server,):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless:
             nameless.sendto(proxied(b"x"), server.addresses[0].sockaddr)
         await until(lambda: server.statistics().dropped_source == 1)
@@ -178,7 +154,7 @@ async def test_a_proxy_whose_unix_socket_has_no_name_cannot_be_answered() -> Non
 
 async def test_answers_leave_from_where_the_proxy_sent_to() -> None:
     options = DatagramOptions(pktinfo=True)
-    async with serving(where="udp://0.0.0.0:0", proxies=0, options=options) as (server,):
+    async with serving(echo, where="udp://0.0.0.0:0", clients=0, options=options) as (server,):
         here = InetAddress("127.0.0.5", server.addresses[0].port)
         async with aionet.connect_datagram(here) as proxy:  # it receives from there alone
             for client in (CLIENT, InetAddress("192.0.2.2", 4000)):
@@ -188,7 +164,7 @@ async def test_answers_leave_from_where_the_proxy_sent_to() -> None:
 
 
 async def test_what_is_refused_is_in_the_endpoint_s_statistics() -> None:
-    async with serving() as (server, proxy):
+    async with serving(echo) as (server, proxy):
         await proxy.send(b"no header")
         await proxy.send(proxied(b"x"))
         assert await proxy.recv() == b"x"

@@ -37,12 +37,20 @@ async def wait(session: aionet.DatagramSession) -> None:
 
 @asynccontextmanager
 async def serving(
-    handler: Handler, where: str = LOOPBACK, clients: int = 1, **bounds: Any
+    handler: Handler,
+    where: str = LOOPBACK,
+    clients: int = 1,
+    *,
+    options: aionet.DatagramOptions | None = None,
+    proxy: aionet.ProxyProtocol | None = None,
+    **bounds: Any,
 ) -> AsyncGenerator[tuple[Any, ...]]:
     """A server, and clients that are connected to it."""
     async with AsyncExitStack() as stack:
-        options = aionet.SessionOptions(**bounds)
-        server = await stack.enter_async_context(aionet.serve_datagram(where, handler, sessions=options))
+        sessions = aionet.SessionOptions(**bounds)
+        server = await stack.enter_async_context(
+            aionet.serve_datagram(where, handler, sessions=sessions, options=options, proxy=proxy)
+        )
         made = [await stack.enter_async_context(aionet.connect_datagram(server.addresses[0])) for _ in range(clients)]
         yield server, *made
 

@@ -24,7 +24,7 @@ class DatagramStatistics:
     """Dropped by the system: its buffer was full, or a checksum was wrong; 0 where it does not say."""
     truncated: int
     refused_proxies: int
-    """From whom ``ProxyProtocol.trusted`` does not name."""
+    """From senders that ``ProxyProtocol.trusted`` does not name."""
     refused_headers: int
     """From a trusted proxy, without a whole and good header."""
     receive_queue: int

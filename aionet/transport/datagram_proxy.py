@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aionet.address import from_sockaddr
 from aionet.errors import ProxyProtocolError
 from aionet.transport.received import without_header
-from aionet.wire.proxy_protocol import parse_proxy_header
+from aionet.wire.proxy_protocol import split_proxied_datagram
 from aionet.wire.proxy_v2 import size_of_v2
 
 if TYPE_CHECKING:
@@ -44,10 +44,7 @@ class DatagramHeaders:
         self._local = from_sockaddr(sock.family, sock.getsockname())
 
         def parse(head: bytes) -> ProxyHeader:
-            parsed = parse_proxy_header(head, mode="v2", max_size=proxy.max_header)
-            if parsed is None:
-                raise ProxyProtocolError(f"a datagram of {len(head)} bytes ends inside its PROXY header")
-            return parsed[0]
+            return split_proxied_datagram(head, max_size=proxy.max_header).header
 
         self._parse = lru_cache(_KEPT)(parse)
         self._trusts = lru_cache(_KEPT)(proxy.trusts)

@@ -4,6 +4,7 @@ How many exchanges it makes and records, beside the client in C; how well an ope
 it grows in a long run.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -52,17 +53,18 @@ class Memory(Aside):
         return self.noted[-1] - self.noted[len(self.noted) // 10]
 
     def measured(self, tally: Tally, point: Point) -> None:
-        children = [int(pid) for task in Path("/proc/self/task").iterdir() for pid in _words(task / "children")]
-        self.noted += [_resident(pid) for pid in children if b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        for task in Path("/proc/self/task").iterdir():
+            for pid in (task / "children").read_text().split():
+                # The process may have ended before its last slot is read here: then there is nothing to note of it.
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    self.noted += _resident(Path("/proc") / pid)
 
 
-def _words(path: Path) -> list[str]:
-    return path.read_text().split()
-
-
-def _resident(pid: int) -> float:
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
+def _resident(process: Path) -> list[float]:
+    if b"child.py" not in (process / "cmdline").read_bytes():
+        return []
+    found = re.findall(r"^VmRSS:\s+(\d+) kB$", (process / "status").read_text(), re.MULTILINE)
+    return [int(size) / 1024 for size in found]
 
 
 @attrs.frozen

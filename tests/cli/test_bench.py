@@ -347,10 +347,12 @@ def test_help_names_the_options_and_the_comparison() -> None:
 
 
 def test_two_commands_are_compared_in_turns(endpoint: str) -> None:
-    words = "-d 0.3 --warmup 0 -c 1"
-    done = bench("compare", f"{endpoint} {words}", f"{endpoint} {words} --pipeline 16", "--rounds", "3")
+    words = "-d 0.3 --warmup 0 -c 1 --rate"
+    done = bench("compare", f"{endpoint} {words} 100", f"{endpoint} {words} 1000", "--rounds", "3")
     assert done.returncode == 0, done.stderr
-    assert re.match(r"B to A: \d+\.\d\dx, 95 % [\d.]+–[\d.]+\n", done.stdout), done.stdout  # noqa: RUF001 - from, to
+    found = re.match(r"B to A: (\d+\.\d\d)x, 95 % [\d.]+–[\d.]+\n", done.stdout)  # noqa: RUF001 - from, to
+    assert found, done.stdout
+    assert float(found[1]) > 1
     rounds = re.findall(r"^round (\d) of 3, ([AB]): [\d ]+/s, p99 ", done.stderr, re.MULTILINE)
     assert rounds == [(turn, side) for turn in "123" for side in "AB"]
     assert "3 rounds only" in done.stdout

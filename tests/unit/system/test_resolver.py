@@ -205,11 +205,11 @@ async def test_a_cancelled_lookup_ends_at_once_and_one_that_waits_is_never_made(
     assert "waiting.test" not in slow_dns.hosts
 
 
-async def test_a_lookup_can_be_given_a_timeout(slow_dns: SlowDNS) -> None:
+@pytest.mark.usefixtures("slow_dns")
+async def test_a_lookup_can_be_given_a_timeout() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await resolve("slow.test", 80)
-    assert slow_dns.hosts == ["slow.test"]
 
 
 def test_a_forked_process_makes_threads_of_its_own() -> None:

@@ -57,14 +57,15 @@ class FramingStream(PeekingStream):
                 message = await self._in_time("recv", self._whole_message(framer, message.count))
         except (FrameTooLargeError, FrameError) as exc:
             raise _located(exc, self._transport)  # noqa: B904 - it is the same error
-        if protocol.paused:
-            protocol.resume()
+        finally:
+            if protocol.paused:  # a message that makes no sense was taken, too
+                protocol.resume()
         return message
 
-    async def _whole_message(self, framer: Framer[T], missing: int) -> T:
+    async def _whole_message(self, framer: Framer[T], missing: int | None) -> T:
         buffer = self._protocol.buffer
         while True:
-            needed = buffer.size + missing
+            needed = buffer.size + (missing or 1)
             if needed > framer.max_bytes:
                 raise too_large(framer.max_bytes, needed)
             await self._wait_for(needed)
@@ -73,7 +74,7 @@ class FramingStream(PeekingStream):
                 partial = buffer.take(sys.maxsize)
                 where = f"after {len(partial)} bytes of a message" if partial else "where a message would begin"
                 message = f"recv on {self._ends('<-')}: the stream ended {where}"
-                raise IncompleteReadError(message, partial, needed if missing > 1 else None)
+                raise IncompleteReadError(message, partial, None if missing is None else needed)
             found = framer.decode(buffer)
             if not isinstance(found, NeedMore):
                 return found
@@ -131,9 +132,10 @@ class Framed(Generic[T]):
                 message = self._decode(self._buffer)
             except (FrameTooLargeError, FrameError) as exc:
                 raise _located(exc, protocol.transport)  # noqa: B904 - it is the same error
-            if not isinstance(message, NeedMore):
+            finally:
                 if protocol.paused:
                     protocol.resume()
+            if not isinstance(message, NeedMore):
                 return message
         self._budget = _BUDGET
         return await self._receive(self.framer, rest=rest)
@@ -165,9 +167,10 @@ class Framed(Generic[T]):
                 message = self._decode(self._buffer)
             except (FrameTooLargeError, FrameError) as exc:
                 raise _located(exc, protocol.transport)  # noqa: B904 - it is the same error
-            if not isinstance(message, NeedMore):
+            finally:
                 if protocol.paused:
                     protocol.resume()
+            if not isinstance(message, NeedMore):
                 return message
         self._budget = _BUDGET
         try:

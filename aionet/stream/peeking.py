@@ -52,4 +52,4 @@ class PeekingStream(ReceivingStream):
             raise self._busy("unread")
         if self._closed:
             raise ClosedStreamError.of("unread", self._ends("<-"))
-        self._protocol.buffer.unread(bytes(data))
+        self._protocol.buffer.unread(data if type(data) is bytes else bytes(memoryview(data)))

@@ -72,7 +72,8 @@ class Pipeline(Generic[T]):
             ProtocolError: the peer has sent what nobody asked for.
             ClosedError: the pipeline was left, or not entered.
 
-        After all but MessageError, every later request raises the same. Besides, what Framed.send raises.
+        After all but MessageError, every later request raises the same. Besides, what Framed.send raises: that concerns
+        this request alone, since those before it may still be answered.
 
         """
         if self._failure is not None:
@@ -80,20 +81,22 @@ class Pipeline(Generic[T]):
         if self._reader is None:
             raise ClosedError.of("request", f"{self!r}, which was not entered")
         if not self._due and self.framed.stream.statistics().receive_buffer:
-            failure = ProtocolError(f"request on {self!r}: the peer has sent what nobody asked for")
-            self._fail(failure)
-            raise _again(failure)
+            raise _again(self._unasked())
         sending = self.framed.send(message)  # encoded: from here on the request has its place
         reply: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._due.append(reply)
         self._requested.set()
         try:
             await sending
-        except AionetError as exc:
-            self._fail(exc)
         except asyncio.CancelledError:
-            reply.cancel()
+            if not reply.cancel():
+                reply.exception()  # nobody is left to hear it
             raise
+        except Exception:
+            if not reply.done():
+                # It was not sent, or it was the last that could be: no later reply can be taken for its own.
+                self._due.remove(reply)
+                raise
         return await reply
 
     async def _read(self) -> None:
@@ -102,23 +105,31 @@ class Pipeline(Generic[T]):
             await self._requested.wait()
             self._requested.clear()
             while due:
+                failure: MessageError | None = None
                 try:
                     message = await self.framed.recv()
                 except MessageError as exc:
-                    if self._failure is not None:
-                        return
-                    reply = due.popleft()
-                    if not reply.done():
-                        reply.set_exception(exc)
+                    failure = exc
                 except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait have to hear it
                     self._fail(exc)
                     return
+                if self._failure is not None:
+                    return
+                if not due:  # the request could not be sent, and there is a reply
+                    self._unasked()
+                    return
+                reply = due.popleft()
+                if reply.done():
+                    continue
+                if failure is None:
+                    reply.set_result(message)
                 else:
-                    if self._failure is not None:  # a request could not be sent meanwhile
-                        return
-                    reply = due.popleft()
-                    if not reply.done():
-                        reply.set_result(message)
+                    reply.set_exception(failure)
+
+    def _unasked(self) -> ProtocolError:
+        failure = ProtocolError(f"request on {self!r}: the peer has sent what nobody asked for")
+        self._fail(failure)
+        return failure
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:

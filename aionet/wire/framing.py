@@ -39,9 +39,9 @@ _MAX_SIZE: Final = 2**63 - 1
 
 @attrs.frozen
 class NeedMore:
-    """No whole message has arrived: there cannot be one before ``count`` more bytes have."""
+    """No whole message has arrived: there cannot be one before ``count`` more bytes have; None: nobody knows."""
 
-    count: int = 1
+    count: int | None = None
 
 
 NEED_MORE: Final = NeedMore()

@@ -97,9 +97,9 @@ class Lines(Framer[bytes]):
 
 def _ended(message: bytes, delimiter: bytes, max_bytes: int, keep: bool) -> bytes:  # noqa: FBT001 - a keyword costs more
     frame = message if keep else message + delimiter
-    if frame.find(delimiter) != len(frame) - len(delimiter):
-        missing = keep and not frame.endswith(delimiter)
-        wrong = "does not end with" if missing else "contains"
+    end = frame.find(delimiter)
+    if end < 0 or end != len(frame) - len(delimiter):
+        wrong = "contains" if frame.endswith(delimiter) else "does not end with"
         raise ValueError(f"a message that {wrong} its delimiter {delimiter!r}: {frame[:40]!r}")
     if len(frame) > max_bytes:
         raise too_large(max_bytes, len(frame))

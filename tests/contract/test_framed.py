@@ -18,6 +18,7 @@ from aionet import (
     ClosedStreamError,
     Delimited,
     FixedSize,
+    Framed,
     FrameError,
     Framer,
     FrameTooLargeError,
@@ -40,6 +41,8 @@ from tests.contract.test_messages import cut, send_chunks, sizes
 from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.contract.pairs import PairFactory
 
 FRAMERS: list[Framer[bytes]] = [
@@ -90,11 +93,29 @@ async def test_an_end_inside_a_message_raises_with_what_came_of_it(pairs: PairFa
             assert await ours.recv() == b""
 
 
-async def test_an_end_says_how_much_should_have_come_where_that_is_known(pairs: PairFactory) -> None:
-    async with pairs() as (ours, theirs), running(send_chunks(theirs, [b"\x00\x05ab"])):
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize(
+    ("framer", "part", "expected"),
+    [
+        (LengthPrefixed(2), b"\x00\x05ab", 7),
+        (LengthPrefixed(2), b"\x00\x05abcd", 7),
+        (VarintPrefixed(), b"\x03ab", 4),
+        (Netstrings(), b"3:abc", 6),
+        (Chunked(), b"3\r\nabc\r", 8),
+        (FixedSize(5), b"abcd", 5),
+        (Lines(), b"abcd", None),
+        (COBS(), b"\x05abc", None),
+    ],
+    ids=repr,
+)
+async def test_an_end_says_how_much_should_have_come_where_that_is_known(
+    pairs: PairFactory, framer: Framer[bytes], part: bytes, expected: int | None, apart: bool
+) -> None:
+    chunks = [part[place : place + 1] for place in range(len(part))] if apart else [part]
+    async with pairs() as (ours, theirs), running(send_chunks(theirs, chunks)):
         with pytest.raises(IncompleteReadError) as caught:
-            await ours.framed(LengthPrefixed(2)).recv()
-        assert (caught.value.partial, caught.value.expected) == (b"\x00\x05ab", 7)
+            await ours.framed(framer).recv()
+        assert (caught.value.partial, caught.value.expected) == (part, expected)
 
 
 @every_framer
@@ -307,3 +328,17 @@ async def test_a_framed_stream_shows_what_it_is(pairs: PairFactory) -> None:
         framed = ours.framed(FixedSize(3))
         assert repr(framed) == f"<Framed FixedSize(size=3) on {ours!r}>"
         assert (framed.stream, framed.framer) == (ours, FixedSize(3))
+
+
+@pytest.mark.parametrize("receive", [Stream.recv, Stream.__anext__, Stream.recv_line])
+@pytest.mark.parametrize("take", [Framed.recv, Framed.__anext__])
+async def test_the_stream_goes_on_after_a_message_that_filled_the_buffer_and_makes_no_sense(
+    pairs: PairFactory, take: Callable[[Framed[int]], Awaitable[int]], receive: Callable[[Stream], Awaitable[bytes]]
+) -> None:
+    async with pairs(limits=Limits(receive_buffer=100)) as (ours, theirs):
+        await theirs.send(b"x" * 1000 + b"\n")
+        await until(lambda: ours.statistics().receive_buffer == 1001)
+        with pytest.raises(MessageError):
+            await take(ours.framed(Lines().map(int)))
+        await theirs.send(b"next\n")
+        assert await receive(ours) == b"next\n"

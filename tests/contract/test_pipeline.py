@@ -120,6 +120,40 @@ async def test_a_request_that_cannot_be_encoded_concerns_nobody_else(pairs: Pair
         assert await good == b"good"
 
 
+class Unchecked(Framer[Any]):
+    """A framer whose encode lets everything through."""
+
+    def decode(self, buffer: ReceiveBuffer) -> Any:
+        return LINES.decode(buffer)
+
+    def encode(self, message: Any) -> Any:
+        return message
+
+
+async def test_a_request_that_cannot_be_sent_concerns_nobody_else(pairs: PairFactory) -> None:
+    async with pipelines(pairs, Unchecked()) as (pipeline, peer):
+        with pytest.raises(TypeError):
+            await pipeline.request("text\n")
+        async with running(pipeline.request(b"one\n")) as one, running(pipeline.request(b"two\n")) as two:
+            await turns()
+            with pytest.raises(TypeError):
+                await pipeline.request("text\n")
+            assert [await peer.recv(), await peer.recv()] == [b"one", b"two"]
+            await peer.send_many([b"1\n", b"2\n"])
+            assert [await one, await two] == [b"1", b"2"]
+
+
+async def test_after_our_end_no_request_can_be_sent_and_the_replies_still_come(pairs: PairFactory) -> None:
+    async with pipelines(pairs) as (pipeline, peer), running(pipeline.request(b"a")) as first:
+        assert await peer.recv() == b"a"
+        await pipeline.framed.stream.send_eof()
+        for _ in range(2):
+            with pytest.raises(ClosedStreamError, match="after send_eof"):
+                await pipeline.request(b"b")
+        await peer.send(b"A")
+        assert await first == b"A"
+
+
 async def test_a_reply_whose_content_is_bad_concerns_only_its_own_request(pairs: PairFactory) -> None:
     numbers = LINES.map(int, lambda number: b"%d" % number)
     async with (

@@ -111,8 +111,9 @@ class Decoder:
             while self.buffer.size >= self.needed:
                 found = self.framer.decode(self.buffer)
                 if isinstance(found, NeedMore):
-                    assert found.count >= 1
-                    self.needed = self.buffer.size + found.count
+                    missing = 1 if found.count is None else found.count
+                    assert missing >= 1
+                    self.needed = self.buffer.size + missing
                 else:
                     self.needed = 0
                     messages.append(found)

@@ -291,6 +291,22 @@ def test_two_functions_more_are_applied_to_the_result_of_the_first() -> None:
     assert caught.value.content == b"\xff"
 
 
+@pytest.mark.parametrize(
+    ("framer", "message"),
+    [
+        (Lines(keep=True), b""),
+        (Lines(keep=True), b"x"),
+        (Lines("crlf", keep=True), b"x"),
+        (Lines("crlf", keep=True), b"\n"),
+        (Delimited(b"abc", keep=True), b"zz"),
+        (Delimited(b"abc", keep=True), b"zabcz"),
+    ],
+)
+def test_what_is_kept_must_be_there(framer: Framer[bytes], message: bytes) -> None:
+    with pytest.raises(ValueError, match="does not end with its delimiter"):
+        framer.encode(message)
+
+
 class OnlyReceives(Framer[bytes]):
     """One method is all that a framer needs."""
 

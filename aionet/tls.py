@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
@@ -14,7 +16,7 @@ import attrs
 from aionet.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
 __all__ = ["PEM", "Certificate", "TLSConfig", "TLSInfo", "TLSLike"]
 
@@ -46,6 +48,16 @@ def _optional(validator: Callable[[Any, attrs.Attribute[Any], Any], None]) -> Ca
     return validate
 
 
+def _is_text(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise _refuse(instance, attribute.name, repr(value), "a string")
+
+
+def _is_path(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, (str, os.PathLike)):
+        raise _refuse(instance, attribute.name, repr(value), "a path")
+
+
 def _is_flag(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, bool):
         raise _refuse(instance, attribute.name, repr(value), "True or False")
@@ -67,20 +79,38 @@ def _is_client_certificate(instance: object, attribute: attrs.Attribute[Any], va
 
 
 def _is_sni(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401 - still to be checked
+    if not _is_tuple(value):
+        raise _refuse(instance, attribute.name, repr(value), "a dict of host names and Certificates")
     for name, certificate in value:
-        if not isinstance(name, str) or not name or not isinstance(certificate, Certificate):
+        if not _is_host_name(name) or not isinstance(certificate, Certificate):
             raise _refuse(instance, attribute.name, f"{{{name!r}: {certificate!r}}}", "host names and Certificates")
 
 
-def _names(value: Iterable[str]) -> tuple[str, ...]:
-    # One string is iterable too, and would become a list of letters.
-    return (value,) if isinstance(value, str) else tuple(value)
+def _is_tuple(value: object) -> bool:
+    return isinstance(value, tuple)
+
+
+def _is_host_name(name: object) -> bool:
+    try:
+        return isinstance(name, str) and bool(name.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def _names(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - still to be checked
+    # One string is iterable too, and would become a list of letters. What is no list is for the validator.
+    if isinstance(value, str):
+        return (value,)
+    try:
+        return tuple(value)
+    except TypeError:
+        return (value,)
 
 
 def _pairs(
     value: Mapping[str, Certificate] | tuple[tuple[str, Certificate], ...],
 ) -> tuple[tuple[str, Certificate], ...]:
-    return value if isinstance(value, tuple) else tuple(value.items())
+    return tuple(value.items()) if isinstance(value, Mapping) else value
 
 
 def _shown(value: object) -> str:
@@ -133,9 +163,9 @@ class TLSConfig:
     alpn: tuple[str, ...] = attrs.field(default=(), converter=_names, validator=_is_alpn)
     minimum_version: ssl.TLSVersion = attrs.field(default=ssl.TLSVersion.TLSv1_2, validator=_is_version)
     maximum_version: ssl.TLSVersion = attrs.field(default=ssl.TLSVersion.MAXIMUM_SUPPORTED, validator=_is_version)
-    ciphers: str | None = None
+    ciphers: str | None = attrs.field(default=None, validator=_optional(_is_text))
     session_tickets: bool = attrs.field(default=True, validator=_is_flag)
-    keylog_file: str | os.PathLike[str] | None = None
+    keylog_file: str | os.PathLike[str] | None = attrs.field(default=None, validator=_optional(_is_path))
     accept_truncation: bool = attrs.field(default=False, validator=_is_flag)
     insecure_skip_hostname_check: bool = attrs.field(default=False, validator=_is_flag)
     insecure_skip_verification: bool = attrs.field(default=False, validator=_is_flag)
@@ -149,6 +179,11 @@ class TLSConfig:
         if self.client_certificate != "off" and self.ca is None:
             # The system's authorities would let in whoever has a certificate of any web site.
             raise _refuse(self, "ca", "None", "who issues the certificates of clients")
+
+    def __reduce__(self) -> tuple[Callable[..., TLSConfig], tuple[()]]:
+        # Without the contexts, which cannot be copied or pickled.
+        given = {field.name: getattr(self, field.name) for field in attrs.fields(type(self)) if field.init}
+        return partial(type(self), **given), ()
 
 
 # What ``tls=`` takes; True is TLSConfig().

@@ -21,17 +21,22 @@ if TYPE_CHECKING:
     from aionet.stream.protocol import StreamProtocol
     from aionet.system.types import SockAddr
     from aionet.transport.stream import StreamTransport
+    from aionet.wire.proxy_header import ProxyHeader
 
-__all__ = ["broken", "ends", "failure_of", "too_late"]
+__all__ = ["broken", "client", "ends", "failure_of", "too_late"]
 
 
 def ends(transport: StreamTransport, arrow: str) -> str:
     """Name both ends of a connection, ours first; where a proxy stands between them, the client and the proxy."""
-    family, proxy = transport.family, transport.proxy
-    peer = _name(family, transport.peer_sockaddr)
-    if proxy is not None and proxy.source is not None:
-        peer = f"{proxy.source} via {peer}"
+    family = transport.family
+    peer = client(family, transport.peer_sockaddr, transport.proxy)
     return f"{_name(family, transport.local_sockaddr)} {arrow} {peer}"
+
+
+def client(family: int, peer: SockAddr | None, proxy: ProxyHeader | None) -> str:
+    """Name the other end of a connection, and the proxy that stands between."""
+    name = _name(family, peer)
+    return name if proxy is None or proxy.source is None else f"{proxy.source} via {name}"
 
 
 def _name(family: int, sockaddr: SockAddr | None) -> str:

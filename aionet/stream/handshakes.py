@@ -9,9 +9,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from aionet.address import from_sockaddr
 from aionet.errors import TLSError
 from aionet.stream.connect import stream_of
+from aionet.stream.failures import client
 from aionet.stream.protocol import StreamProtocol
 from aionet.stream.secure import secure_server
 
@@ -85,7 +85,7 @@ class Handshakes:
             else:
                 if isinstance(error, TLSError):  # and not cut off by us
                     self.failures += 1
-                    logger.warning("connection from %s: %s", from_sockaddr(family, peer), error)
+                    logger.warning("connection from %s: %s", client(family, peer, proxy), error)
                 self._failed()
             if self._ended is not None and not self._running:
                 self._ended.set()

@@ -105,11 +105,11 @@ class Pipeline(Generic[T]):
             await self._requested.wait()
             self._requested.clear()
             while due:
-                failure: MessageError | None = None
+                outcome: T | MessageError
                 try:
-                    message = await self.framed.recv()
+                    outcome = await self.framed.recv()
                 except MessageError as exc:
-                    failure = exc
+                    outcome = exc
                 except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait have to hear it
                     self._fail(exc)
                     return
@@ -121,10 +121,10 @@ class Pipeline(Generic[T]):
                 reply = due.popleft()
                 if reply.done():
                     continue
-                if failure is None:
-                    reply.set_result(message)
+                if isinstance(outcome, MessageError):
+                    reply.set_exception(outcome)
                 else:
-                    reply.set_exception(failure)
+                    reply.set_result(outcome)
 
     def _unasked(self) -> ProtocolError:
         failure = ProtocolError(f"request on {self!r}: the peer has sent what nobody asked for")

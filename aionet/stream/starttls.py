@@ -77,15 +77,15 @@ class SecurableStream(SendingStream):
         self._stop_receiving()
         try:
             if reply:
-                self._transport.send(reply)
+                self._send_plain(reply)
             while self._transport.get_write_buffer_size():
                 await self._flushed("start_tls")
-            transport = self._upgraded(side, server_hostname, bytes(received))
         except BaseException:
             protocol.needed = 0
             self._transport.resume_reading()
             raise
         try:
+            transport = self._upgraded(side, server_hostname, bytes(received))
             await transport.shaken(self._timeouts.tls_handshake)
         except TLSError as exc:
             raise type(exc)(exc.errno or errno.EPROTO, f"start_tls on {self._ends('<->')}: {exc}") from exc.__cause__
@@ -93,6 +93,12 @@ class SecurableStream(SendingStream):
             protocol.needed = 0
         transport.resume_reading()
         watch(transport.loop, transport, protocol, self._timeouts)
+
+    def _send_plain(self, reply: Buffer) -> None:
+        try:
+            self._transport.send(reply)
+        except OSError as exc:
+            raise self._send_error("start_tls", exc) from exc
 
     def _client(self, tls: TLSLike, server_hostname: str | None) -> ClientTLS:
         client = client_tls(tls)
@@ -135,10 +141,14 @@ class SecurableStream(SendingStream):
         if protocol.look is not None:
             protocol.look.cancel()
         lower = plain.detach()
-        if isinstance(tls, ServerTLS):
-            secure = secure_server(loop, lower, protocol, tls.context, peer, self._timeouts, limits, received)
-        else:
-            secure = secure_client(loop, lower, protocol, tls, name, peer, self._timeouts, limits, (peer, name))
+        try:
+            if isinstance(tls, ServerTLS):
+                secure = secure_server(loop, lower, protocol, tls.context, peer, self._timeouts, limits, received)
+            else:
+                secure = secure_client(loop, lower, protocol, tls, name, peer, self._timeouts, limits, (peer, name))
+        except TLSError as exc:
+            plain.detached_in_vain(exc)
+            raise
         secure.take_over(plain)
         protocol.transport = self._transport = secure
         return secure

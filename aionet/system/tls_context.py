@@ -113,13 +113,20 @@ def reload_certificates(tls: TLSConfig) -> None:
         OptionError: a file cannot be used.
 
     """
-    made = _made_of(tls)
+    made = _made_of(_with_files(tls))
     server = _server_context(tls) if "server" in made else None
     client = _client_context(tls) if "client" in made else None
     if server is not None:
         made["server"].context = server
     if client is not None:
         made["client"] = ClientTLS(client, resume=tls.session_tickets)
+
+
+def _with_files(tls: object) -> TLSConfig:
+    if not isinstance(tls, TLSConfig):
+        message = f"reload_certificates: {tls!r}: expected a TLSConfig"
+        raise OptionError(message)
+    return tls
 
 
 def _made_of(config: TLSConfig) -> dict[str, Any]:
@@ -195,7 +202,8 @@ def _chooser(contexts: dict[str, ssl.SSLContext]) -> Callable[[Any, str | None, 
         if chosen is not None:
             sock.context = chosen
 
-    contexts = {name.lower(): context for name, context in contexts.items()}
+    # Clients ask for the form that is in the DNS, and so in ASCII.
+    contexts = {name.encode("idna").decode("ascii").lower(): context for name, context in contexts.items()}
     return choose
 
 
@@ -218,7 +226,7 @@ def _context(config: TLSConfig, protocol: int) -> ssl.SSLContext:
     if config.alpn:
         context.set_alpn_protocols(list(config.alpn))
     if config.keylog_file is not None:
-        context.keylog_filename = os.fspath(config.keylog_file)
+        _set_keylog(context, config.keylog_file)
     if config.certificate is not None:
         _load_certificate(
             context, Certificate(certificate=config.certificate, key=config.key, password=config.password)
@@ -226,12 +234,18 @@ def _context(config: TLSConfig, protocol: int) -> ssl.SSLContext:
     return context
 
 
+def _set_keylog(context: ssl.SSLContext, file: str | os.PathLike[str]) -> None:
+    try:
+        context.keylog_filename = os.fspath(file)
+    except OSError as exc:
+        message = f"TLSConfig: keylog_file={os.fspath(file)!r}: {_reason(exc)}: expected a file that can be written"
+        raise OptionError(message) from exc
+
+
 def _load_ca(context: ssl.SSLContext, ca: PEM) -> None:
     try:
-        if isinstance(ca, bytes):
-            context.load_verify_locations(cadata=ca.decode("ascii"))
-        else:
-            context.load_verify_locations(cafile=ca)
+        with _Files() as files:  # the module takes text, too, but none with a comment that is not ASCII
+            context.load_verify_locations(cafile=files.path(ca))
     except (OSError, ValueError) as exc:
         message = f"TLSConfig: ca={_name(ca)}: {_reason(exc)}: expected certificates in PEM"
         raise OptionError(message) from exc
@@ -257,7 +271,7 @@ def _load_certificate(context: ssl.SSLContext, certificate: Certificate) -> None
 
 
 class _Files:
-    """Files for OpenSSL, which reads keys from nothing else: readable by us alone, and gone when the block ends."""
+    """Files for OpenSSL, which reads PEM from nothing else: readable by us alone, and gone when the block ends."""
 
     def __init__(self) -> None:
         self._paths: list[str] = []

@@ -165,8 +165,10 @@ def wrap_tls(
     ``received`` is what has been received of the handshake already.
 
     Raises:
-        OSError: the connection is gone; then the socket is closed. ssl.SSLError where plain bytes were left behind.
+        OSError: the connection is gone. ssl.SSLError where plain bytes were left behind.
         ValueError: the server's name cannot be one.
+
+    After either the socket is closed.
 
     """
     if isinstance(sock, socket.socket):
@@ -183,14 +185,18 @@ def wrap_tls(
             sock.close()
             _close_left_behind(exc)
             raise
-    return TLSLayer(
-        sock,
-        context,
-        server_side=server_side,
-        server_hostname=server_hostname,
-        session=session,
-        received=received,
-    )
+    try:
+        return TLSLayer(
+            sock,
+            context,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            session=session,
+            received=received,
+        )
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _close_left_behind(exc: BaseException) -> None:

@@ -97,9 +97,10 @@ class TLSSocket(SecureSocket):
 
     def do_handshake(self) -> None:
         """As SecureSocket.do_handshake."""
-        if self.received:
-            received, self.received = self.received, b""
-            self._reply, error = self._apart(self.tls.do_handshake, received)
+        while self.received:
+            received, self.received = self.received[:_FAREWELL], self.received[_FAREWELL:]
+            reply, error = self._apart(self.tls.do_handshake, received)
+            self._reply += reply
             if error is not None and not isinstance(error, ssl.SSLWantReadError):
                 with suppress(OSError):  # the alert that says why
                     self._send_reply()

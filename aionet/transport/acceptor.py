@@ -24,6 +24,7 @@ import socket
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
+from aionet.system.exhaustion import EXHAUSTED, REST
 from aionet.system.poller import READABLE, poller_of
 
 if TYPE_CHECKING:
@@ -38,10 +39,8 @@ logger = logging.getLogger("aionet")
 
 # One turn's worth: at some 20 us each, others wait a millisecond.
 _MAX_BATCH: Final = 64
-_REST: Final = 0.1  # seconds
 _LOG_INTERVAL: Final = 1.0  # seconds
 
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _LOST_BEFORE_ACCEPT: Final = frozenset(
     getattr(errno, name)
     for name in (
@@ -183,13 +182,13 @@ class Acceptor:
     def _failed(self, exc: OSError) -> None:
         if exc.errno in _LOST_BEFORE_ACCEPT:
             return
-        if exc.errno not in _EXHAUSTED:
+        if exc.errno not in EXHAUSTED:
             self.stop()
             self._loop.call_exception_handler({"message": "accept failed; the listener stops", "exception": exc})
             return
         self.rests += 1
         self._stop_accepting()
-        self._rest = self._loop.call_later(_REST, self._rested)
+        self._rest = self._loop.call_later(REST, self._rested)
         now = self._loop.time()
         if now - self._last_log >= _LOG_INTERVAL:
             self._last_log = now

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aionet.errors import TLSCertificateError, TLSError, TLSHandshakeError, TLSHandshakeTimeoutError
 from aionet.system.poller import READABLE, WRITABLE
 from aionet.system.secure_socket import discard_input
+from aionet.system.unreadable_names import UnreadableNames
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Handshake", "handshake_error", "tls_reason"]
 
+_UNREADABLE_NAMES: Final = UnreadableNames()
+_IN_WORDS: Final = {"CALLBACK_FAILED": "the name that is asked for is not ASCII, or your sni_callback failed"}
+
 
 class Handshake:
     """One handshake; ``done`` is called once with None or with what went wrong, always from the event loop.
@@ -26,7 +30,7 @@ class Handshake:
     It registers the descriptor with the poller while it lasts. ``cancel`` ends it without a word.
     """
 
-    __slots__ = ("_deadline", "_done", "_events", "_poller", "_sock", "_timeout")
+    __slots__ = ("_deadline", "_done", "_events", "_poller", "_server_side", "_sock", "_timeout")
 
     def __init__(
         self,
@@ -41,15 +45,22 @@ class Handshake:
         self._poller = poller
         self._sock = sock
         self._timeout = timeout
+        self._server_side = server_side
         self._done: Callable[[OSError | None], None] | None = done
         self._events = 0
         self._deadline = None if timeout is None else loop.call_later(timeout, self._too_late)
-        # The client speaks first; and not at once: whoever begins it is not yet ready to hear of its end.
-        self._wait_for(READABLE if server_side and not sock.received else WRITABLE)
+        # The client speaks first, if what it says has not come already; and not at once: whoever begins it is not yet
+        # ready to hear of its end.
+        waits = server_side and not sock.received and not sock.pending()
+        self._wait_for(READABLE if waits else WRITABLE)
 
     def _step(self, _events: int) -> None:
         try:
-            self._sock.do_handshake()
+            if self._server_side:
+                with _UNREADABLE_NAMES:
+                    self._sock.do_handshake()
+            else:
+                self._sock.do_handshake()
         except ssl.SSLWantReadError:
             self._wait_for(READABLE)
         except ssl.SSLWantWriteError:
@@ -105,4 +116,4 @@ def handshake_error(exc: Exception) -> TLSError:
 def tls_reason(exc: ssl.SSLError) -> str:
     """Return OpenSSL's reason in words: "wrong version number" is what a peer that speaks no TLS looks like."""
     reason: str = getattr(exc, "reason", None) or exc.strerror or str(exc)
-    return reason.replace("_", " ").lower()
+    return _IN_WORDS.get(reason) or reason.replace("_", " ").lower()

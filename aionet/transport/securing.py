@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aionet.errors import ClosedStreamError, OptionError, TLSError
+from aionet.errors import BrokenStreamError, ClosedStreamError, OptionError, TLSError
 from aionet.options import Timeouts
 from aionet.system.tls_context import client_tls, server_tls
 from aionet.system.tls_layer import wrap_tls
@@ -33,7 +33,7 @@ class TLSArguments:
     """The arguments about TLS of one of asyncio's functions, checked.
 
     Raises:
-        ValueError: they exclude each other, or make sense only together.
+        ValueError: they exclude each other, or make sense only together; a timeout out of range.
 
     """
 
@@ -55,6 +55,12 @@ class TLSArguments:
             if value is not None and not tls:
                 message = f"{function}: {name}={value!r}: expected only with ssl"
                 raise ValueError(message)
+        if handshake_timeout is not None and not handshake_timeout > 0:
+            message = f"{function}: ssl_handshake_timeout={handshake_timeout!r}: expected seconds, more than 0"
+            raise ValueError(message)
+        if shutdown_timeout is not None and not shutdown_timeout >= 0:
+            message = f"{function}: ssl_shutdown_timeout={shutdown_timeout!r}: expected seconds, 0 or more"
+            raise ValueError(message)
         self.tls = tls or None
         self.server_hostname = server_hostname
         self.handshake_timeout = _TIMEOUTS.tls_handshake if handshake_timeout is None else handshake_timeout
@@ -140,6 +146,7 @@ async def start_tls(
     Raises:
         TLSHandshakeError: the handshake failed; connection_lost tells the protocol too.
         ClosedStreamError: the transport is closed, or half-closed.
+        BrokenStreamError: the connection broke.
         OptionError: ``sslcontext`` cannot be used.
 
     Source: asyncio's loop.start_tls.
@@ -152,18 +159,18 @@ async def start_tls(
         message = "start_tls: expected server_hostname, the name in the peer's certificate, or server_side=True"
         raise OptionError(message)
     if transport.state is not State.OPEN:
-        raise ClosedStreamError.of("start_tls", "a transport that is closed, or half-closed")
-    transport.pause_reading()
-    while transport.get_write_buffer_size():
-        flushed = asyncio.Event()
-        transport.call_when_flushed(flushed.set)
-        await flushed.wait()
+        raise _closed(transport)
+    await _last_words(transport)
     loop, peer, context = transport.loop, transport.peer_sockaddr, transport.context
     lower = transport.detach()
-    if server_side:
-        secure = arguments.server(loop, lower, peer, context)
-    else:
-        secure = arguments.client(loop, lower, None, peer, context)
+    try:
+        if server_side:
+            secure = arguments.server(loop, lower, peer, context)
+        else:
+            secure = arguments.client(loop, lower, None, peer, context)
+    except TLSError as exc:
+        transport.detached_in_vain(exc)
+        raise
     secure.take_over(transport)
     try:
         await secure.shaken(arguments.handshake_timeout)
@@ -173,3 +180,31 @@ async def start_tls(
     secure.set_protocol(protocol)
     secure.resume_reading()
     return secure
+
+
+async def _last_words(transport: StreamTransport) -> None:
+    """Read nothing more in the clear, and wait until what was written in the clear has been sent.
+
+    Cancelled: the transport is aborted. Raises ClosedStreamError where it has been closed meanwhile, or lost.
+    """
+    reading = transport.is_reading()
+    transport.pause_reading()
+    try:
+        while transport.state is State.OPEN and transport.get_write_buffer_size():
+            flushed = asyncio.Event()
+            transport.call_when_flushed(flushed.set)
+            await flushed.wait()
+    except BaseException:
+        transport.abort()
+        raise
+    if transport.state is not State.OPEN:
+        if reading:
+            transport.resume_reading()
+        raise _closed(transport)
+
+
+def _closed(transport: StreamTransport) -> ClosedStreamError | BrokenStreamError:
+    error = transport.error
+    if error is not None:
+        return BrokenStreamError(error.errno, f"start_tls: the connection broke: {error.strerror or error}")
+    return ClosedStreamError.of("start_tls", "a transport that is closed, or half-closed")

@@ -98,9 +98,15 @@ class StreamTransport(WritingTransport):
 
     def detach(self) -> socket.socket:
         """Give the descriptor away, to whoever begins TLS on it; nothing more is called. The queue must be empty."""
+        _ = self.local_sockaddr, self.peer_sockaddr  # as in _lost
         self._state = State.CLOSED
         self._release()
         return self._sock
+
+    def detached_in_vain(self, exc: OSError) -> None:
+        """Tell the protocol that the descriptor was given away and has been closed, and why."""
+        self._error = exc
+        self._loop.call_soon(self._call_connection_lost, exc, context=self._context)
 
     def _release(self) -> None:
         super()._release()

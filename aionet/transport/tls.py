@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aionet.errors import TLSError, TruncatedStreamError
 from aionet.system.buffers import BULK_SIZE
+from aionet.system.exhaustion import EXHAUSTED, REST
 from aionet.system.poller import READABLE, WRITABLE
 from aionet.system.secure_socket import RECORD_SIZE
 from aionet.transport.handshake import tls_reason
@@ -278,7 +279,10 @@ class TLSTransport(HandshakingTransport):
             self._watch_writable()
             return
         except OSError as exc:
-            self._lost(self._error or _error_of(exc, writing=True))
+            if exc.errno in EXHAUSTED:  # close_notify takes descriptors: see tls_socket.py
+                self._loop.call_later(REST, self._send_end, context=self._context)
+            else:
+                self._lost(self._error or _error_of(exc, writing=True))
             return
         self._unwatch_writable()
         following = advance(self._state, Event.FLUSHED)

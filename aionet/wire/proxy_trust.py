@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, get_args
 
 import attrs
 
@@ -17,15 +17,13 @@ from aionet.address import Address, InetAddress
 from aionet.errors import OptionError
 from aionet.wire.proxy_protocol import MAX_HEADER, ProxyMode
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 __all__ = ["ProxyProtocol", "TrustedProxy"]
 
 # A network, or "unix:": whoever can connect to our Unix sockets, which their files' permissions decide.
 TrustedProxy: TypeAlias = str | IPv4Network | IPv6Network
 
 _UNIX: Final = "unix:"
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _SMALLEST: Final = 16 + 2 * 108  # a header of version 2 with two Unix addresses
 _LARGEST: Final = 16 + 0xFFFF
 
@@ -34,17 +32,30 @@ def _network(value: TrustedProxy) -> TrustedProxy:
     if value == _UNIX or isinstance(value, IPv4Network | IPv6Network):
         return value
     try:
-        return ipaddress.ip_network(value)
+        network = ipaddress.ip_network(value)
     except ValueError as exc:
         raise OptionError(
             f"ProxyProtocol: trusted={value!r}: expected a network such as 10.0.0.0/8, an address or unix: ({exc})"
         ) from None
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        mapped = network.network_address.ipv4_mapped
+        return IPv4Network((int(mapped or 0), network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
-def _networks(value: Iterable[TrustedProxy]) -> tuple[TrustedProxy, ...]:
+def _number(value: object) -> float:
+    """Return it, or for what is no number that which is within no bounds."""
+    return value if isinstance(value, int | float) else math.nan
+
+
+def _networks(value: Any) -> tuple[TrustedProxy, ...]:  # noqa: ANN401 - what it is, is for this to find out
     if isinstance(value, str):  # it would be taken for a list of its letters
         raise OptionError(f"ProxyProtocol: trusted={value!r}: expected a list, [{value!r}]")
-    networks = tuple(map(_network, value))
+    try:
+        given: tuple[TrustedProxy, ...] = tuple(value)
+    except TypeError:
+        raise OptionError(f"ProxyProtocol: trusted={value!r}: expected a list of networks") from None
+    networks = tuple(map(_network, given))
     if not networks:
         raise OptionError("ProxyProtocol: trusted is empty: expected at least one network, or nobody could connect")
     return networks
@@ -73,9 +84,9 @@ class ProxyProtocol:
     def __attrs_post_init__(self) -> None:
         if self.mode not in get_args(ProxyMode):
             raise OptionError(f"ProxyProtocol: mode={self.mode!r}: expected v1, v2 or either")
-        if not 0 < self.timeout < math.inf:
+        if not 0 < _number(self.timeout) < math.inf:
             raise OptionError(f"ProxyProtocol: timeout={self.timeout!r}: expected seconds, more than 0")
-        if not _SMALLEST <= self.max_header <= _LARGEST:
+        if not _SMALLEST <= _number(self.max_header) <= _LARGEST:
             raise OptionError(f"ProxyProtocol: max_header={self.max_header!r}: expected {_SMALLEST} to {_LARGEST}")
 
     def trusts(self, peer: Address) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import resource
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +15,20 @@ from tests.contract.filling import MUCH, SMALL_BUFFERS, receive_all, receive_all
 from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
     from tests.contract.pairs import PairFactory
+
+
+@contextmanager
+def no_descriptors() -> Generator[None]:
+    """Have the system give this process no further descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_after_our_end_the_peer_may_go_on_sending(pairs: PairFactory) -> None:
@@ -48,6 +61,18 @@ async def test_the_end_comes_after_all_that_was_queued(pairs: PairFactory) -> No
             assert not ending.done()
             assert await receive_all_slowly(theirs) == MUCH
             await ending
+
+
+async def test_the_end_is_sent_though_there_is_no_descriptor_left(pairs: PairFactory) -> None:
+    """TLS needs some for it, and waits for them."""
+    async with pairs() as (ours, theirs):
+        with no_descriptors():
+            await ours.send_eof()
+            await theirs.send(b"still here")
+            assert await ours.recv() == b"still here"
+        assert await theirs.recv() == b""
+        await theirs.send(b"and now")
+        assert await ours.recv() == b"and now"
 
 
 async def test_the_end_may_be_sent_twice(pairs: PairFactory) -> None:

@@ -16,6 +16,7 @@ import aionet
 from aionet.system.tls_socket import TLSSocket
 from tests.certificates import CLIENT, NAME, SERVER
 from tests.contract.pairs import TCPv4, secure
+from tests.hellos import client_hello
 from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
@@ -100,6 +101,43 @@ async def test_a_connection_that_is_known_to_be_gone_gets_no_tls() -> None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             with pytest.raises(ConnectionResetError, match="gone before the handshake"):
                 TLSSocket(accepted, context, server_side=True, server_hostname=None, session=None)
+
+
+@pytest.mark.parametrize("reply", [b"", b"go ahead\r\n"])
+async def test_a_peer_that_is_gone_before_the_handshake_is_no_mistake_of_the_handlers(
+    reply: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(stream: aionet.Stream) -> None:
+        await stream.recv_line()
+        broken = (aionet.BrokenStreamError, aionet.TLSHandshakeError)
+        with pytest.raises(broken, match=r"start_tls on 127\.0\.0\.1:") as caught:
+            await stream.start_tls(SERVER, server_side=True, reply=reply)
+        with pytest.raises(broken, match="recv on"):
+            await stream.recv()
+        with pytest.raises(broken, match="send on"):
+            await stream.send(b"x")
+        errors.append(caught.value)
+        raise caught.value
+
+    errors: list[BaseException] = []
+    async with aionet.serve("tcp://127.0.0.1:0", handler) as server:
+        for _ in range(20):
+            with socket.socket() as client:
+                client.connect(server.addresses[0].sockaddr)
+                client.sendall(b"STARTTLS\r\n")
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda: server.statistics().accepted == 20 and not server.connections)
+    assert errors
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_name_that_cannot_be_one_ends_the_stream() -> None:
+    async with pair() as (ours, theirs):
+        with pytest.raises(aionet.TLSHandshakeError, match=r"start_tls on .*idna"):
+            await ours.start_tls(CLIENT, server_hostname=".bad")
+        with pytest.raises(aionet.TLSHandshakeError, match=r"recv on .*idna"):
+            await ours.recv()
+        assert await theirs.recv() == b""
 
 
 async def test_a_receiver_and_a_second_start_are_refused_meanwhile() -> None:
@@ -194,6 +232,29 @@ async def test_what_is_handed_on_is_read_as_tls_and_never_as_plaintext() -> None
             await theirs.start_tls(SERVER, server_side=True, received=await theirs.recv())
         with pytest.raises(aionet.TLSHandshakeError):
             await theirs.recv()
+
+
+async def test_more_than_a_handshake_can_be_is_none() -> None:
+    async with pair() as (_, theirs):
+        with pytest.raises(aionet.TLSHandshakeError, match="wrong version number"):
+            await theirs.start_tls(SERVER, server_side=True, received=b"\x00" * 1_000_000)
+
+
+async def test_a_handshake_inside_tls_may_have_come_in_the_record_of_the_command() -> None:
+    async with pair() as (ours, theirs):
+        await secure(ours, theirs)
+        await ours.send(b"STARTTLS\r\n" + client_hello(NAME))
+
+        async def answered() -> bytes:
+            flight = await ours.recv()
+            await ours.send_eof()
+            return flight
+
+        async with running(answered()) as answer:
+            assert await theirs.recv_into(bytearray(10)) == 10
+            with pytest.raises(aionet.TLSHandshakeError, match="the peer closed the connection"):
+                await theirs.start_tls(SERVER, server_side=True)
+            assert (await answer)[:1] == b"\x16"  # a record of a handshake
 
 
 async def test_a_client_has_received_nothing_of_a_handshake_that_it_begins() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import datetime as dt
+import pickle
 import ssl
+import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import pytest
@@ -14,7 +17,9 @@ import trustme
 
 import aionet
 from aionet import Certificate, TLSConfig
+from aionet.system.tls_context import server_tls
 from tests.certificates import CA, CLIENT, NAME, SERVER, issue, write_pem
+from tests.hellos import client_hello
 from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
@@ -190,6 +195,30 @@ async def test_a_server_shows_the_certificate_for_the_name_asked_for(name: str, 
         assert ("DNS", expected) in stream.get_extra_info("peercert")["subjectAltName"]
 
 
+async def test_a_name_that_is_not_ascii_is_asked_for_as_it_is_in_the_dns() -> None:
+    sni = {"Bücher.test": Certificate(certificate=issue("xn--bcher-kva.test"))}
+    async with serving(attrs.evolve(SERVER, sni=sni)) as (_, endpoint):
+        for name in ("bücher.test", "xn--bcher-kva.test"):
+            assert (await exchange(endpoint, CLIENT, name)).sni == "xn--bcher-kva.test"
+
+
+async def test_a_client_that_asks_for_what_is_no_name_is_refused_in_one_line(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hook = sys.unraisablehook
+    async with serving() as (server, _):
+        for _ in range(3):
+            _, writer = await open_plain(server.addresses[0])
+            writer.write(client_hello("xx.test").replace(b"xx.test", b"\xff\xfe.test"))
+            failures = server.statistics().handshake_failures
+            await until(lambda failures=failures: server.statistics().handshake_failures > failures)  # type: ignore[misc]
+            writer.close()
+    assert len(caplog.records) == 3
+    assert all("the name that is asked for is not ASCII" in record.message for record in caplog.records)
+    assert capfd.readouterr().err == ""
+    assert sys.unraisablehook is hook
+
+
 TWO_NAMES = TLSConfig(
     certificate=issue("a.test"),
     sni={"b.test": Certificate(certificate=issue("b.test"))},
@@ -234,6 +263,18 @@ async def test_a_client_resumes_its_session(version: ssl.TLSVersion) -> None:
         assert [(await exchange(endpoint, client)).resumed for _ in range(3)] == [False, True, True]
         # Another name is another peer, whose certificate is to be seen.
         assert not (await exchange(endpoint, client, "localhost")).resumed
+
+
+async def test_a_client_resumes_a_session_of_a_server_that_keeps_them_itself() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    assert isinstance(SERVER.certificate, bytes)
+    with trustme.Blob(SERVER.certificate).tempfile() as path:
+        context.load_cert_chain(path)
+    context.options |= ssl.OP_NO_TICKET
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    client = attrs.evolve(CLIENT)
+    async with serving(context) as (_, endpoint):
+        assert [(await exchange(endpoint, client)).resumed for _ in range(3)] == [False, True, True]
 
 
 async def test_a_connection_that_ends_before_its_ticket_comes_does_not_cost_the_one_that_is_kept() -> None:
@@ -321,6 +362,43 @@ async def test_a_certificate_that_cannot_be_read_changes_nothing(tmp_path: Path)
         await exchange(endpoint, CLIENT)
 
 
+def test_a_config_can_be_copied_and_sent_to_another_process_after_its_first_use() -> None:
+    config = attrs.evolve(SERVER, sni={"b.test": Certificate(certificate=issue("b.test"))}, alpn=["h2"])
+    server_tls(config)
+    for same in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):  # noqa: S301 - they are our own
+        assert same == config
+        assert server_tls(same) is not server_tls(config)
+
+
+async def test_an_authority_may_have_a_comment_in_any_language() -> None:
+    async with serving() as (_, endpoint):
+        await exchange(endpoint, TLSConfig(ca="# Főtanúsítvány\n".encode() + CA))
+
+
+def test_only_a_config_has_files_to_reload() -> None:
+    others: list[Any] = [True, None, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)]
+    for other in others:
+        with pytest.raises(aionet.OptionError, match="expected a TLSConfig"):
+            aionet.reload_certificates(other)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"sni": None}, "sni=None: expected a dict of host names"),
+        ({"sni": [("a", 1)]}, "expected a dict of host names"),
+        ({"sni": {"a..b": Certificate(certificate="x")}}, "expected host names and Certificates"),
+        ({"sni": {"a.b": "x"}}, "expected host names and Certificates"),
+        ({"alpn": None}, "alpn=.*: expected names of 1 to 255 ASCII characters"),
+        ({"ciphers": 3}, "ciphers=3: expected a string"),
+        ({"keylog_file": 3}, "keylog_file=3: expected a path"),
+    ],
+)
+def test_what_is_no_option_is_refused(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(aionet.OptionError, match=expected):
+        TLSConfig(**options)
+
+
 @pytest.mark.parametrize(
     ("tls", "expected"),
     [
@@ -331,12 +409,25 @@ async def test_a_certificate_that_cannot_be_read_changes_nothing(tmp_path: Path)
         (TLSConfig(certificate=issue(NAME), insecure_skip_verification=True), "is for clients"),
         (attrs.evolve(SERVER, ciphers="NONSENSE"), "expected names that OpenSSL knows"),
         (attrs.evolve(SERVER, ca="/nowhere.pem"), "expected certificates in PEM"),
+        (attrs.evolve(SERVER, keylog_file="/no/where"), "keylog_file='/no/where': No such file .*: expected a file"),
         ("yes", "expected a TLSConfig, an ssl.SSLContext or True"),
     ],
 )
 async def test_what_a_server_cannot_use_is_refused_at_once(tls: TLSConfig | None, expected: str) -> None:
     with pytest.raises(aionet.OptionError, match=expected):
         await aionet.serve(LOCAL, echo, tls=tls)
+
+
+async def test_a_handshake_that_fails_behind_a_proxy_is_told_of_the_client_and_the_proxy(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy = aionet.ProxyProtocol(mode="v1", trusted=["127.0.0.1"])
+    async with aionet.serve(LOCAL, echo, tls=SERVER, proxy=proxy) as server:
+        _, writer = await open_plain(server.addresses[0])
+        writer.write(b"PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET / HTTP/1.1\r\n\r\n")
+        await until(lambda: server.statistics().handshake_failures)
+        writer.close()
+    assert "connection from 192.0.2.1:5 via 127.0.0.1:" in caplog.text
 
 
 async def test_plain_and_tls_endpoints_are_two_servers() -> None:

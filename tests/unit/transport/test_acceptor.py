@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aionet.system.exhaustion import REST
 from aionet.system.poller import EpollPoller, poller_of
 from aionet.transport import acceptor as acceptor_module
 from aionet.transport.acceptor import Acceptor
@@ -75,7 +76,7 @@ def accepting() -> Generator[Scene]:
 
 @pytest.fixture
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptor_module, "_REST", 0.002)
+    monkeypatch.setattr(acceptor_module, "REST", 0.002)
 
 
 async def test_connections_are_accepted_in_their_order_with_the_address_of_the_peer() -> None:
@@ -211,7 +212,7 @@ async def test_a_rest_costs_one_call_and_one_event() -> None:
 
 async def test_a_rest_needs_no_descriptor_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A poller without members is closed, and could not be opened again."""
-    monkeypatch.setattr(acceptor_module, "_REST", 60.0)
+    monkeypatch.setattr(acceptor_module, "REST", 60.0)
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE]
         scene.connect()
@@ -240,12 +241,12 @@ async def test_rests_are_logged_once_an_interval(
 
 
 async def test_by_default_a_rest_is_long_and_the_log_is_patient() -> None:
-    assert acceptor_module._REST == 0.1
+    assert REST == 0.1
     assert acceptor_module._LOG_INTERVAL == 1.0
 
 
 async def test_a_start_during_a_rest_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptor_module, "_REST", 60.0)
+    monkeypatch.setattr(acceptor_module, "REST", 60.0)
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE]
         scene.connect()
@@ -259,7 +260,7 @@ async def test_a_start_during_a_rest_waits_for_its_end(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("way", ["pause", "stop"])
 async def test_a_rest_does_not_outlast_a_pause_or_a_stop(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptor_module, "_REST", 60.0)
+    monkeypatch.setattr(acceptor_module, "REST", 60.0)
     with accepting() as scene:
         scene.sock.errors = [errno.EMFILE]
         scene.connect()

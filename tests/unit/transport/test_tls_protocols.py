@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -172,9 +174,11 @@ async def test_a_server_that_closes_gives_up_handshakes() -> None:
         ({"server_hostname": "x"}, "server_hostname='x': expected only with ssl"),
         ({"ssl_handshake_timeout": 1.0}, "ssl_handshake_timeout=1.0: expected only with ssl"),
         ({"ssl_shutdown_timeout": 1.0}, "ssl_shutdown_timeout=1.0: expected only with ssl"),
+        ({"ssl": True, "ssl_handshake_timeout": 0}, "ssl_handshake_timeout=0: expected seconds, more than 0"),
+        ({"ssl": True, "ssl_shutdown_timeout": -1.0}, "ssl_shutdown_timeout=-1.0: expected seconds, 0 or more"),
     ],
 )
-async def test_arguments_without_ssl_are_refused(arguments: dict[str, Any], expected: str) -> None:
+async def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         await aionet.create_connection(Recorder, "127.0.0.1", 1, **arguments)
 
@@ -260,3 +264,89 @@ async def test_a_handshake_that_fails_tells_the_protocol_too() -> None:
         with pytest.raises(aionet.TLSHandshakeError):  # the echo of a ClientHello is no ServerHello
             await aionet.start_tls(transport, protocol, CLIENT, server_hostname=NAME)
         assert isinstance(await protocol.lost, aionet.TLSHandshakeError)
+
+
+async def test_a_peer_that_is_gone_before_the_handshake_ends_the_connection() -> None:
+    servers: list[Upgrading] = []
+
+    def factory() -> Upgrading:
+        servers.append(Upgrading())
+        return servers[-1]
+
+    server = await aionet.create_server(factory, "127.0.0.1", 0)
+    for number in range(1, 21):
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.sendall(b"STARTTLS")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda number=number: len(servers) == number)  # type: ignore[misc]
+        with pytest.raises((aionet.TLSHandshakeError, aionet.BrokenStreamError, aionet.ClosedStreamError)):
+            await until_upgraded(servers[-1])
+        assert isinstance(await servers[-1].lost, OSError)
+    server.close()
+    await server.wait_closed()
+
+
+async def until_upgraded(server: Upgrading) -> None:
+    await until(lambda: hasattr(server, "upgrade"))
+    await server.upgrade
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_a_name_that_cannot_be_one_ends_the_connection(inside: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
+    async with await aionet.create_server(Echo, "127.0.0.1", 0, ssl=SERVER if inside else None) as server:
+        transport, protocol = await aionet.create_connection(
+            Recorder,
+            *server.sockets[0].getsockname(),
+            ssl=CLIENT if inside else None,
+            server_hostname=NAME if inside else None,
+        )
+        with pytest.raises(aionet.TLSHandshakeError, match="idna"):
+            await aionet.start_tls(transport, protocol, CLIENT, server_hostname=".bad")
+        assert isinstance(await protocol.lost, aionet.TLSHandshakeError)
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("cancel", asyncio.CancelledError),
+        ("close", aionet.ClosedStreamError),
+        ("write_eof", aionet.ClosedStreamError),
+        ("abort", aionet.ClosedStreamError),
+        ("reset", aionet.BrokenStreamError),
+    ],
+)
+async def test_an_end_while_the_last_plain_bytes_leave_is_the_end_of_it(how: str, error: type[BaseException]) -> None:
+    servers: list[Recorder] = []
+
+    def factory() -> Recorder:
+        servers.append(Recorder())
+        return servers[-1]
+
+    async with await aionet.create_server(factory, "127.0.0.1", 0) as server:
+        transport, protocol = await aionet.create_connection(Recorder, *server.sockets[0].getsockname())
+        await until(lambda: servers and servers[0].transport)
+        theirs = servers[0].transport
+        theirs.pause_reading()
+        transport.write(LARGE * 20)
+        starting = asyncio.create_task(aionet.start_tls(transport, protocol, CLIENT, server_hostname=NAME))
+        await turns()
+        if how == "cancel":
+            starting.cancel()
+        elif how == "reset":
+            theirs.abort()
+        else:
+            getattr(transport, how)()
+        theirs.resume_reading()
+        with pytest.raises(error):
+            await starting
+        if how == "write_eof":
+            assert not transport.is_closing()
+            theirs.write(b"seen")
+            await until(lambda: protocol.data == b"seen")
+            transport.close()
+        lost = await protocol.lost
+        assert isinstance(lost, ConnectionResetError) if how == "reset" else lost is None
+        if how in ("close", "write_eof"):
+            assert servers[0].data == LARGE * 20

@@ -18,6 +18,8 @@ from aionet import InetAddress, OptionError, ProxyProtocol, UnixAddress
         ("2001:db8::/32", "2001:db8::7"),
         ("10.0.0.0/8", "::ffff:10.0.0.1"),
         (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3"),
         ("0.0.0.0/0", "192.0.2.1"),
     ],
 )
@@ -30,6 +32,7 @@ def test_an_address_in_a_trusted_network_is_trusted(trusted: Any, host: str) -> 
     [
         ("10.0.0.0/8", "11.0.0.1"),
         ("10.1.2.3", "10.1.2.4"),
+        ("::ffff:10.0.0.0/104", "11.0.0.1"),
         ("10.0.0.0/8", "2001:db8::7"),
         ("0.0.0.0/0", "2001:db8::7"),
         ("::/0", "::ffff:10.0.0.1"),
@@ -53,6 +56,9 @@ def test_unix_sockets_are_trusted_by_name() -> None:
         ({"trusted": "10.0.0.0/8"}, "expected a list"),
         ({"trusted": ["10.0.0.1/8"]}, "host bits"),
         ({"trusted": ["proxy.example"]}, "trusted='proxy.example'"),
+        ({"trusted": None}, "trusted=None: expected a list"),
+        ({"timeout": "5"}, "timeout='5'"),
+        ({"max_header": None}, "max_header=None"),
         ({"timeout": 0}, "timeout=0"),
         ({"timeout": float("inf")}, "timeout=inf"),
         ({"max_header": 231}, "max_header=231"),

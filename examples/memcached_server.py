@@ -24,7 +24,7 @@ async def skip(stream: aionet.Stream, count: int) -> None:
 
 
 async def serve_client(store: Store, stream: aionet.Stream) -> None:
-    """Execute what comes. Replies that are made in one turn of the loop leave together."""
+    """Execute what comes. Replies of one turn of the loop leave together; a long one waits for who reads it."""
     store.counts["curr_connections"] += 1
     requests: aionet.Framed[Request] = stream.framed(REQUESTS)
     try:
@@ -34,8 +34,8 @@ async def serve_client(store: Store, stream: aionet.Stream) -> None:
             reply = execute(store, request)
             if request.skip:
                 await skip(stream, request.skip)
-            if reply:
-                await stream.send(reply)
+            for part in reply:
+                await stream.send(part)
     except aionet.FrameTooLargeError:
         await stream.send(b"CLIENT_ERROR line too long\r\n")
     finally:

@@ -24,13 +24,26 @@ import aionet
 HANDSHAKE: Final = b"\x16"
 # request-line of RFC 9112 section 3.
 REQUEST: Final = re.compile(rb"[!#-'*+\-.^_`|~0-9A-Za-z]+ \S+ HTTP/1\.[0-9]\r?\n")
+EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 MAX_HEAD: Final = 16 * 1024
-FIRST_BYTES: Final = 10.0  # seconds
+# A minute for a line or a head, from the one before: a person types it, and nobody who has gone keeps a connection.
+TIMEOUTS: Final = aionet.Timeouts(first_bytes=10.0, message=60.0, drain=1.0)
+
+
+class Heads(aionet.Framer[bytes]):
+    """Lines up to and with an empty one. A line may end without a CR, as the request-line may: RFC 9112 section 2.2."""
+
+    max_bytes = MAX_HEAD
+
+    def decode(self, buffer: aionet.ReceiveBuffer) -> bytes | aionet.NeedMore:
+        """Take a head."""
+        end = EMPTY_LINE.search(buffer.peek(0, MAX_HEAD))
+        return buffer.take(end.end()) if end else aionet.NEED_MORE
 
 
 async def serve_http(stream: aionet.Stream) -> None:
     """Answer one request."""
-    head = await stream.recv_until(b"\r\n\r\n", MAX_HEAD)
+    head = await stream.framed(Heads()).recv()
     path = head.split()[1].decode(errors="replace")
     over = f"HTTP and {stream.tls.version}" if stream.tls else "HTTP"
     body = f"You asked for {path} over {over}.\n".encode()
@@ -72,8 +85,7 @@ def handler(tls: aionet.TLSConfig) -> Callable[[aionet.Stream], Awaitable[None]]
 
 async def main(host: str, port: int) -> None:
     """Serve until a signal."""
-    timeouts = aionet.Timeouts(first_bytes=FIRST_BYTES, drain=1.0)
-    async with aionet.serve((host, port), handler(new_certificate()), timeouts=timeouts) as server:
+    async with aionet.serve((host, port), handler(new_certificate()), timeouts=TIMEOUTS) as server:
         print("listening on", *server.addresses, flush=True)
         await server.serve_forever()
 

@@ -22,15 +22,20 @@ import trustme
 
 import aionet
 
-# RFC 5321 section 4.5.3.1: a command line 512 bytes, a line of text 1000. Be generous, and bounded.
+# RFC 5321 section 4.5.3.1: a command line 512 bytes. Be generous, and bounded.
 MAX_COMMAND: Final = 2048
-MAX_LINE: Final = 64 * 1024
+# A line of text has no limit of its own ("techniques that impose no limits", ibid.): what is longer comes in parts.
+PART: Final = 64 * 1024
 MAX_MAIL: Final = 25 * 1024 * 1024
 MAX_RECIPIENTS: Final = 100
 MAX_MISTAKES: Final = 20
 # RFC 5321 section 4.5.3.2.7: five minutes between commands.
 TIMEOUTS: Final = aionet.Timeouts(idle=300, message=300)
-PATH: Final = re.compile(rb"(FROM|TO):\s*<([^<>\s]*)>(?:\s.*)?", re.IGNORECASE)
+PATH: Final = re.compile(rb"(FROM|TO):\s*<([^<>\s]*)>((?:\s.*)?)", re.IGNORECASE)
+# RFC 1870 section 3 and RFC 6152 section 3.
+PARAMETER: Final = re.compile(rb"SIZE=(\d{1,20})|BODY=(?:7BIT|8BITMIME)", re.IGNORECASE)
+NO_PARAMETER: Final = b"555 5.5.4 No such parameter"
+TOO_MUCH: Final = b"552 5.3.4 Too much mail"
 
 
 @attrs.define
@@ -55,9 +60,11 @@ class Session:
     async def serve(self) -> None:
         """Answer one command after the other, until the client quits."""
         await self._reply(b"220 aionet ESMTP")
-        while line := await self._stream.recv_line(MAX_COMMAND):
-            command, _, argument = line.strip().partition(b" ")
+        while (line := await self._receive_command()) != b"":
+            command, _, argument = (line or b"").strip().partition(b" ")
             match command.upper():
+                case _ if line is None:
+                    await self._reply(b"500 5.5.2 Line too long")
                 case b"QUIT":
                     await self._reply(b"221 2.0.0 Bye")
                     return
@@ -70,6 +77,18 @@ class Session:
             if self._mistakes > MAX_MISTAKES:
                 await self._reply(b"421 4.7.0 Too many errors")
                 return
+
+    async def _receive_command(self) -> bytes | None:
+        """Receive a line; b"" at the end of stream, None for one that was too long."""
+        too_long = False
+        while True:
+            try:
+                line = await self._stream.recv_line(MAX_COMMAND)
+            except aionet.FrameTooLargeError:
+                await self._stream.recv_exactly(MAX_COMMAND)
+                too_long = True
+            else:
+                return None if too_long else line
 
     async def _reply(self, text: bytes) -> None:
         if text.startswith(b"5"):
@@ -108,6 +127,12 @@ class Session:
         path = PATH.fullmatch(argument)
         if path is None or path[1].upper() != b"FROM":
             return b"501 5.5.4 MAIL FROM:<address>"
+        for each in path[3].split():
+            parameter = PARAMETER.fullmatch(each)
+            if parameter is None:
+                return NO_PARAMETER
+            if int(parameter[1] or 0) > MAX_MAIL:
+                return TOO_MUCH
         self._envelope = Envelope(path[2])
         return b"250 2.1.0 OK"
 
@@ -117,6 +142,8 @@ class Session:
         path = PATH.fullmatch(argument)
         if path is None or path[1].upper() != b"TO" or not path[2]:
             return b"501 5.5.4 RCPT TO:<address>"
+        if path[3].strip():
+            return NO_PARAMETER
         if len(self._envelope.recipients) >= MAX_RECIPIENTS:
             return b"452 4.5.3 Too many recipients"
         self._envelope.recipients.append(path[2])
@@ -137,20 +164,29 @@ class Session:
         await self._reply(b"354 End with a line of one dot")
         mail = await self._receive_mail()
         if mail is None:
-            await self._reply(b"552 5.3.4 Too much mail")
+            await self._reply(TOO_MUCH)
             return
         name = await asyncio.to_thread(store, self._folder, self._head(envelope), mail)
         await self._reply(b"250 2.0.0 Stored as " + name.encode())
 
-    async def _receive_mail(self) -> bytes | None:
+    async def _receive_mail(self) -> bytearray | None:
         """Receive the lines up to the one of a single dot; None if they are more than may be kept."""
-        lines: list[bytes] = []
-        size = 0
-        while (line := await self._stream.recv_until(b"\r\n", MAX_LINE)) != b".\r\n":
-            size += len(line)
-            if size <= MAX_MAIL:
-                lines.append(line.removeprefix(b"."))  # RFC 5321 section 4.5.2
-        return b"".join(lines) if size <= MAX_MAIL else None
+        mail, too_much, begins = bytearray(), False, True
+        while (part := await self._receive_part()) != b".\r\n" or not begins:
+            if begins:
+                part = part.removeprefix(b".")  # RFC 5321 section 4.5.2
+            begins = part.endswith(b"\r\n")
+            too_much = too_much or len(mail) + len(part) > MAX_MAIL
+            if not too_much:
+                mail += part
+        return None if too_much else mail
+
+    async def _receive_part(self) -> bytes:
+        """Receive a line, or the rest of it; of a long one, a part without its ending."""
+        try:
+            return await self._stream.recv_until(b"\r\n", PART)
+        except aionet.FrameTooLargeError:
+            return await self._stream.recv_exactly(PART - 1)  # the last byte may be half of the ending
 
     def _head(self, envelope: Envelope) -> bytes:
         how = b"SMTP" if self._stream.tls is None else b"ESMTPS (%b)" % self._stream.tls.version.encode()
@@ -159,11 +195,12 @@ class Session:
         return b"Return-Path: <%b>\r\nReceived: from %b by aionet with %b for %b\r\n" % (envelope.sender, peer, how, to)
 
 
-def store(folder: Path, head: bytes, mail: bytes) -> str:
+def store(folder: Path, head: bytes, mail: bytearray) -> str:
     """Write a mail to a file of its own; it has its name only once it is whole."""
     descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
     with os.fdopen(descriptor, "wb") as file:
-        file.write(head + mail)
+        file.write(head)
+        file.write(mail)
         file.flush()
         os.fsync(file.fileno())
     path = Path(temporary)

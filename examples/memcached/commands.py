@@ -4,21 +4,22 @@
 
 import os
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias
 
-from memcached.requests import STORAGE, Request
-from memcached.store import Store
+from memcached.requests import MAX_NUMBER, STORAGE, Request, integer
+from memcached.store import Store, TooLargeError
 
 __all__ = ["VERSION", "ClientError", "execute"]
 
 VERSION: Final = "1.6.0-aionet"
 MAX_KEY: Final = 250
-MAX_NUMBER: Final = 2**64
+MAX_FLAGS: Final = 2**32
 BAD_FORMAT: Final = "bad command line format"
 STORED: Final = b"STORED\r\n"
 NOT_STORED: Final = b"NOT_STORED\r\n"
 NOT_FOUND: Final = b"NOT_FOUND\r\n"
+TOO_LARGE: Final = b"SERVER_ERROR object too large for cache\r\n"
 OK: Final = b"OK\r\n"
 
 
@@ -26,24 +27,32 @@ class ClientError(Exception):
     """The request is wrong; the connection goes on."""
 
 
-def execute(store: Store, request: Request) -> bytes:
-    """Execute a request and return the reply: b"" for one that wants none."""
+# All of it, or its parts where it may be long.
+Reply: TypeAlias = bytes | Iterator[bytes]
+
+
+def execute(store: Store, request: Request) -> Iterable[bytes]:
+    """Execute a request and return the parts of the reply: none for one that wants none."""
     if not request.words:
-        return b"ERROR\r\n"
+        return [b"ERROR\r\n"]
     name, *words = request.words
     command = STORE if name in STORAGE else COMMANDS.get(name)
     if command is None:
-        return b"ERROR\r\n"
+        return [b"ERROR\r\n"]
     store.counts[f"cmd_{name.decode()}"] += 1
     quiet = name not in LOUD and words[-1:] == [b"noreply"]
     try:
         if request.skip:
             store.delete(key_of(words))  # the old value must not outlive the attempt to replace it
-            return b"" if quiet else b"SERVER_ERROR object too large for cache\r\n"
+            raise TooLargeError
         reply = command(store, request, words[:-1] if quiet else words)
     except ClientError as error:
         reply = f"CLIENT_ERROR {error}\r\n".encode()
-    return b"" if quiet else reply
+    except TooLargeError:
+        reply = TOO_LARGE
+    if quiet:
+        return []
+    return [reply] if isinstance(reply, bytes) else reply
 
 
 def key_of(words: list[bytes]) -> bytes:
@@ -53,12 +62,17 @@ def key_of(words: list[bytes]) -> bytes:
     return words[0]
 
 
-def number(word: bytes, complaint: str = BAD_FORMAT, *, signed: bool = False) -> int:
+def number(word: bytes, complaint: str = BAD_FORMAT) -> int:
     """Parse an integer of 64 bits."""
-    digits = word.removeprefix(b"-") if signed else word
-    if not digits.isdigit() or int(digits) >= MAX_NUMBER:
+    value = integer(word)
+    if value is None:
         raise ClientError(complaint)
-    return int(word)
+    return value
+
+
+def time_of(word: bytes, complaint: str = BAD_FORMAT) -> int:
+    """Parse a time, which may be below 0."""
+    return -number(word[1:], complaint) if word.startswith(b"-") else number(word, complaint)
 
 
 def store_item(store: Store, request: Request, words: list[bytes]) -> bytes:
@@ -67,8 +81,10 @@ def store_item(store: Store, request: Request, words: list[bytes]) -> bytes:
     if len(words) != (5 if name == b"cas" else 4):
         return b"ERROR\r\n"
     key = key_of(words)
-    flags, expires = number(words[1]), store.expiry(number(words[2], signed=True))
-    number(words[3], "bad data chunk")
+    flags, expires = number(words[1]), store.expiry(time_of(words[2]))
+    if flags >= MAX_FLAGS:
+        raise ClientError(BAD_FORMAT)
+    number(words[3], "bad data chunk" if words[3].startswith(b"-") else BAD_FORMAT)
     unique = number(words[4]) if name == b"cas" else 0
     if request.data is None:
         raise ClientError("bad data chunk")
@@ -83,23 +99,27 @@ def store_item(store: Store, request: Request, words: list[bytes]) -> bytes:
         joined = old.value + data if name == b"append" else data + old.value
         store.put(key, joined, old.flags, old.expires)
     else:
+        store.delete(key)  # as where the block is too large
         store.put(key, data, flags, expires)
     return STORED
 
 
-def get(store: Store, request: Request, words: list[bytes]) -> bytes:
+def get(store: Store, request: Request, words: list[bytes]) -> Reply:
     """get, gets: KEY [KEY ...]."""
     if not words:
         return b"ERROR\r\n"
-    with_unique = request.words[0] == b"gets"
-    lines = []
-    for word in words:
-        item = store.get(key_of([word]))
+    return values(store, [key_of([word]) for word in words], with_unique=request.words[0] == b"gets")
+
+
+def values(store: Store, keys: list[bytes], *, with_unique: bool) -> Iterator[bytes]:
+    """Find the values one by one: a short line can name a large one many times, and all at once would fill memory."""
+    for key in keys:
+        item = store.get(key)
         store.counts["get_misses" if item is None else "get_hits"] += 1
         if item is not None:
             unique = b" %d" % item.unique if with_unique else b""
-            lines.append(b"VALUE %b %d %d%b\r\n%b\r\n" % (word, item.flags, len(item.value), unique, item.value))
-    return b"".join([*lines, b"END\r\n"])
+            yield b"VALUE %b %d %d%b\r\n%b\r\n" % (key, item.flags, len(item.value), unique, item.value)
+    yield b"END\r\n"
 
 
 def delete(store: Store, request: Request, words: list[bytes]) -> bytes:
@@ -128,13 +148,13 @@ def touch(store: Store, request: Request, words: list[bytes]) -> bytes:
     """touch: KEY EXPTIME."""
     if len(words) != 2:  # noqa: PLR2004 - the words above
         return b"ERROR\r\n"
-    key, expires = key_of(words), store.expiry(number(words[1], "invalid exptime argument", signed=True))
+    key, expires = key_of(words), store.expiry(time_of(words[1], "invalid exptime argument"))
     return b"TOUCHED\r\n" if store.touch(key, expires) else NOT_FOUND
 
 
 def flush_all(store: Store, request: Request, words: list[bytes]) -> bytes:
     """flush_all: [DELAY]."""
-    store.flush(number(words[0], signed=True) if words else 0)
+    store.flush(time_of(words[0]) if words else 0)
     return OK
 
 
@@ -165,7 +185,7 @@ def verbosity(store: Store, request: Request, words: list[bytes]) -> bytes:
     return OK if words else b"ERROR\r\n"
 
 
-Command = Callable[[Store, Request, list[bytes]], bytes]
+Command = Callable[[Store, Request, list[bytes]], Reply]
 STORE: Final[Command] = store_item
 COMMANDS: Final[dict[bytes, Command]] = {
     b"get": get,

@@ -5,15 +5,25 @@ from typing import Final
 import attrs
 
 from aionet import NEED_MORE, Framer, FrameTooLargeError, NeedMore, ReceiveBuffer
+from memcached.store import MAX_ITEM
 
-__all__ = ["MAX_ITEM", "MAX_LINE", "STORAGE", "Request", "Requests"]
+__all__ = ["MAX_LINE", "MAX_NUMBER", "STORAGE", "Request", "Requests", "integer"]
 
-# memcached's own: a get of many keys is the longest line, and an item has 1 MiB.
+# memcached's own: a get of many keys is the longest line.
 MAX_LINE: Final = 64 * 1024
-MAX_ITEM: Final = 1024 * 1024
+MAX_NUMBER: Final = 2**64
 STORAGE: Final = frozenset({b"set", b"add", b"replace", b"append", b"prepend", b"cas"})
 _END: Final = b"\r\n"
 _SIZE: Final = 4  # its place among the words
+_MAX_DIGITS: Final = len(str(MAX_NUMBER))
+
+
+def integer(word: bytes) -> int | None:
+    """Return the integer of 64 bits that a word is; None if it is none."""
+    # The length first: int() takes its time for many digits, and raises ValueError for more than 4300.
+    if not word.isdigit() or len(word) > _MAX_DIGITS or (value := int(word)) >= MAX_NUMBER:
+        return None
+    return value
 
 
 @attrs.frozen
@@ -41,10 +51,10 @@ class Requests(Framer[Request]):
         if line < 0:
             return NEED_MORE
         words = buffer.peek(0, line).split()
-        if not words or words[0] not in STORAGE or len(words) <= _SIZE or not words[_SIZE].isdigit():
+        size = integer(words[_SIZE]) if len(words) > _SIZE and words[0] in STORAGE else None
+        if size is None:
             buffer.skip(line)
             return Request(words)
-        size = int(words[_SIZE])
         if size > MAX_ITEM:
             buffer.skip(line)
             return Request(words, skip=size + len(_END))

@@ -6,12 +6,18 @@ from collections import Counter, OrderedDict
 
 import attrs
 
-__all__ = ["Item", "Store"]
+__all__ = ["MAX_ITEM", "Item", "Store", "TooLargeError"]
 
-# What an item takes beside its key and value, about: so that empty ones are bounded too.
-_OVERHEAD = 200
+# memcached's own: 1 MiB.
+MAX_ITEM = 1024 * 1024
+# What an item takes beside its key and value, so that empty ones are bounded too: measured, 150 to 310 bytes.
+_OVERHEAD = 300
 # A longer time is a date.
 _MONTH = 60 * 60 * 24 * 30
+
+
+class TooLargeError(Exception):
+    """An item that the store does not take."""
 
 
 @attrs.frozen
@@ -65,11 +71,14 @@ class Store:
         return item
 
     def put(self, key: bytes, value: bytes, flags: int, expires: float | None) -> None:
-        """Store an item, and evict others for it."""
+        """Store an item, and evict others for it. TooLargeError: it is too large, and nothing has changed."""
+        size = self._size(key, value)
+        if len(value) > MAX_ITEM or size > self.limit:
+            raise TooLargeError
         self.delete(key)
         self._items[key] = Item(value, flags, expires, next(self._uniques), self.clock())
-        self.size += self._size(key, value)
-        while self.size > self.limit and len(self._items) > 1:
+        self.size += size
+        while self.size > self.limit:
             self.counts["evictions"] += 1
             self.delete(next(iter(self._items)))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.programs import PATIENCE, Program, command, every_loop, receive_all, running, shared_by_module
+import json_rpc
+from tests.programs import LOOPS, PATIENCE, Program, command, every_loop, receive_all, running, shared_by_module
 
 server = shared_by_module("json_rpc.py")
 
@@ -39,6 +40,17 @@ def test_named_parameters_notifications_and_batches(server: Program) -> None:
     assert [second[0], second[1]["error"]["code"]] == [first, -32600]
 
 
+# As many digits as Python parses, an integer that no float holds, and about as deep as Python parses.
+MANY = "9" * 4300
+HUGE = "1" + "0" * 400
+NESTED = "[" * 900 + "]" * 900
+
+
+def written(method: str, params: str, number: str = "1") -> str:
+    """A request of texts that json.dumps would not make."""
+    return f'{{"jsonrpc": "2.0", "method": "{method}", "params": [{params}], "id": {number}}}'
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -53,12 +65,48 @@ def test_named_parameters_notifications_and_batches(server: Program) -> None:
         (request("add", "a"), -32602),
         (request("sleep", "long"), -32602),
         ("x" * 1024 * 1024, -32600),
+        (written("add", f"{MANY}, {MANY}"), -32603),
+        (written("add", "1e308, 1e308"), -32603),
+        (written("add", f"{HUGE}, 1.5"), -32602),
+        (written("sleep", HUGE), -32602),
+        (written("sleep", "NaN"), -32602),
+        (written("add", NESTED), -32602),
+        (written("add", "1", NESTED), -32600),
+        (written("add", "1", "1e999"), -32600),
+        (written("add", "1", '"%s"' % ("x" * 1001)), -32600),
     ],
     ids=lambda value: str(value)[:30],
 )
 def test_a_mistake_is_answered_with_its_code(server: Program, line: str, code: int) -> None:
-    answers = ask(server, line)
-    assert [answer["error"]["code"] for answer in answers] == [code]
+    answers = ask(server, line, request("add", 1, 2))
+    assert [answer["error"]["code"] for answer in answers[:1]] == [code]
+    assert len(answers) == (1 if len(line) >= json_rpc.MAX_LINE else 2)
+    assert answers[0]["id"] == (None if code in {-32700, -32600} else 1)
+
+
+def test_an_answer_that_would_be_too_long_is_an_error_with_the_id_of_its_request(server: Program) -> None:
+    long = "\N{LATIN SMALL LETTER E WITH ACUTE}" * 200_000  # six bytes each, as JSON
+    line = f'{{"jsonrpc": "2.0", "method": "upper", "params": ["{long}"], "id": "long"}}'
+    too_long, batch, short = ask(server, line, f"[{line}, {request('add', 1)}]", request("add", 1, number="short"))
+    assert (too_long["error"]["code"], too_long["id"]) == (-32603, "long")
+    assert [answer["id"] for answer in batch] == ["long", 1]
+    assert (short["result"], short["id"]) == (1, "short")
+
+
+def test_a_batch_whose_answers_would_be_too_long_is_answered_with_one_error(server: Program) -> None:
+    memory = server.memory()
+    too_long, short = ask(server, f"[{'1,' * 500_000}1]", request("add", 1, number="short"))
+    assert (too_long["error"]["code"], too_long["id"]) == (-32603, None)
+    assert short["id"] == "short"
+    assert server.memory() - memory < 50_000_000
+
+
+def test_a_result_that_is_nested_too_deep_for_json_is_an_error() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    answer = json.loads(json_rpc.encode({"jsonrpc": "2.0", "result": deep, "id": 1}))
+    assert (answer["error"]["code"], answer["id"]) == (-32603, 1)
 
 
 @every_loop
@@ -77,3 +125,19 @@ def test_the_client_makes_its_calls_at_once_and_prints_them_in_order(loop: str) 
     *slept, text, error, total = done.stdout.splitlines()
     assert [float(line) for line in slept] == [number % 5 / 100 for number in range(50)]
     assert (text, error, total) == ('"TEXT"', "error: missing a required argument: 'text' (-32602)", "3.5")
+
+
+@pytest.mark.parametrize("param", ["text", "NaN", "[1", "9" * 5000])
+def test_a_parameter_that_is_no_json_is_a_mistake_in_usage(param: str) -> None:
+    done = subprocess.run(
+        command("json_rpc.py", "--call", "upper", param, loop=LOOPS[0]),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ")
+    assert done.stderr.splitlines()[-1].startswith(
+        f"json_rpc.py: error: argument --call: not a JSON value: '{param[:4]}"
+    )

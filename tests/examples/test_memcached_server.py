@@ -113,6 +113,51 @@ def test_the_items_that_nobody_asked_for_longest_make_room(loop: str) -> None:
         assert client.stats()[b"evictions"] > 30
 
 
+def room(client: Client) -> tuple[int, int]:
+    """How much the items take, and how much they may."""
+    stats = client.stats()
+    return stats[b"bytes"], stats[b"limit_maxbytes"]
+
+
+@every_loop
+@pytest.mark.parametrize("command", ["append", "prepend"])
+def test_an_item_grows_as_far_as_one_may_be_large_and_no_further(loop: str, command: str) -> None:
+    with running("memcached_server.py", "--memory", "4", loop=loop) as program, talking(program) as client:
+        grow = getattr(client, command)
+        assert client.set("a", bytes(1024 * 1024 - 1))
+        for piece in (b"12", bytes(1024 * 1024)):
+            with pytest.raises(MemcacheServerError, match="object too large"):
+                grow("a", piece)
+        assert client.get("a") == bytes(1024 * 1024 - 1)
+        assert grow("a", b"1")
+        assert len(client.get("a")) == 1024 * 1024
+        used, limit = room(client)
+        assert used <= limit
+
+
+@every_loop
+def test_an_item_that_is_larger_than_all_memory_is_refused_and_what_it_was_to_replace_is_gone(loop: str) -> None:
+    with running("memcached_server.py", "--memory", "1", loop=loop) as program, talking(program) as client:
+        assert client.set("a", b"old")
+        with pytest.raises(MemcacheServerError, match="object too large"):
+            client.set("a", bytes(1024 * 1024))
+        assert client.get("a") is None
+        assert room(client) == (0, 1024 * 1024)
+
+
+def test_a_line_that_names_a_large_item_many_times_costs_little(server: Program) -> None:
+    value = bytes(1024 * 1024)
+    with talking(server) as client, server.connect() as sock, sock.makefile("rb") as replies:
+        client.set("big", value)
+        before = server.memory()
+        sock.sendall(b"get" + b" big" * 200 + b"\r\nquit\r\n")
+        for _ in range(200):
+            assert replies.readline() == b"VALUE big 0 %d\r\n" % len(value)
+            assert server.memory() - before < 20_000_000
+            assert replies.read(len(value) + 2) == value + b"\r\n"
+        assert replies.read() == b"END\r\n"
+
+
 def test_an_item_that_is_too_large_is_refused_and_the_connection_goes_on(server: Program) -> None:
     with talking(server) as client:
         client.set("large", b"old")
@@ -127,6 +172,12 @@ def test_an_item_that_is_too_large_is_refused_and_the_connection_goes_on(server:
             assert server.memory() - memory < 10_000_000
 
 
+# More digits than int() takes.
+MANY = "9" * 5000
+BAD_FORMAT = "CLIENT_ERROR bad command line format"
+NOT_NUMERIC = "CLIENT_ERROR cannot increment or decrement non-numeric value"
+
+
 @pytest.mark.parametrize(
     ("lines", "replies"),
     [
@@ -134,12 +185,13 @@ def test_an_item_that_is_too_large_is_refused_and_the_connection_goes_on(server:
         ([""], ["ERROR"]),
         (["get"], ["ERROR"]),
         (["set a 0 0"], ["ERROR"]),
-        (["set a x 0 1", "1"], ["CLIENT_ERROR bad command line format"]),
+        (["set a x 0 1", "1"], [BAD_FORMAT]),
+        (["set a 0 0 x"], [BAD_FORMAT]),
         (["set a 0 0 -1"], ["CLIENT_ERROR bad data chunk"]),
         (["set a 0 0 2", "123"], ["CLIENT_ERROR bad data chunk", "ERROR"]),
-        (["get " + "k" * 251], ["CLIENT_ERROR bad command line format"]),
+        (["get a " + "k" * 251], [BAD_FORMAT]),
         (["set e 7 0 2 noreply", "ab", "get e"], ["VALUE e 7 2", "ab", "END"]),
-        (["set e 7 0 2 noreply", "ab", "incr e 1"], ["CLIENT_ERROR cannot increment or decrement non-numeric value"]),
+        (["set e 7 0 2 noreply", "ab", "incr e 1"], [NOT_NUMERIC]),
         (["incr e x"], ["CLIENT_ERROR invalid numeric delta argument"]),
         (["incr e"], ["ERROR"]),
         (["touch e"], ["ERROR"]),
@@ -148,8 +200,19 @@ def test_an_item_that_is_too_large_is_refused_and_the_connection_goes_on(server:
         (["verbosity 1", "verbosity"], ["OK", "ERROR"]),
         (["stats reset", "stats slabs"], ["RESET", "END"]),
         (["x" * 70_000], ["CLIENT_ERROR line too long"]),
+        ([f"set g 0 0 {MANY}"], [BAD_FORMAT]),
+        ([f"set g {MANY} 0 1", "1"], [BAD_FORMAT]),
+        ([f"set g {2**32} 0 1", "1"], [BAD_FORMAT]),
+        ([f"set g {2**32 - 1} 0 1 noreply", "1", "get g"], [f"VALUE g {2**32 - 1} 1", "1", "END"]),
+        ([f"set g 0 {MANY} 1", "1"], [BAD_FORMAT]),
+        ([f"set g 0 -{MANY} 1", "1"], [BAD_FORMAT]),
+        ([f"cas g 0 0 1 {MANY}", "1"], [BAD_FORMAT]),
+        ([f"incr g {MANY}"], ["CLIENT_ERROR invalid numeric delta argument"]),
+        ([f"set h 0 0 {len(MANY)} noreply", MANY, "incr h 1"], [NOT_NUMERIC]),
+        ([f"touch g {MANY}"], ["CLIENT_ERROR invalid exptime argument"]),
+        ([f"flush_all {MANY}"], [BAD_FORMAT]),
     ],
-    ids=lambda value: value[0][:30],
+    ids=lambda value: value[0][:30].replace("9999", ""),
 )
 def test_replies_are_in_memcacheds_own_words(server: Program, lines: list[str], replies: list[str]) -> None:
     assert ask(server, *lines) == replies

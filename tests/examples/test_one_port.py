@@ -4,12 +4,17 @@ import socket
 import ssl
 import urllib.request
 
+import attrs
 import pytest
 
+import aionet
+import one_port
 from tests.programs import PATIENCE, Program, receive_all, run, shared_by_module
 from tests.tools import require_tool
 
-server = shared_by_module("one_port.py", complains=r"(connection from .* (without close_notify|unexpected message)\n)*")
+COMPLAINT = r"connection from [^\n]* (without close_notify|unexpected message)\n"
+
+server = shared_by_module("one_port.py", complains=rf"({COMPLAINT})*")
 
 
 def unverified() -> ssl.SSLContext:
@@ -46,6 +51,15 @@ def test_lines_are_answered_line_by_line(server: Program, *, whole: bool) -> Non
 def test_a_request_that_comes_byte_by_byte_is_still_a_request(server: Program) -> None:
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     assert say(server, *(request[n : n + 1] for n in range(len(request)))).endswith(b"You asked for / over HTTP.\n")
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.0\n\n", b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost: x\n\r\n"]
+)
+def test_a_request_whose_lines_end_without_a_carriage_return_is_still_a_request(server: Program, head: bytes) -> None:
+    with server.connect() as sock:
+        sock.sendall(head)
+        assert receive_all(sock).endswith(b"You asked for / over HTTP.\n")
 
 
 def test_clients_of_tls_are_served_in_the_protocol_that_they_speak_inside(server: Program) -> None:
@@ -94,5 +108,21 @@ def test_an_end_inside_a_message_is_no_error_of_the_server(server: Program, text
     assert say(server, text) == b""
 
 
-def test_what_is_too_long_is_refused(server: Program) -> None:
-    assert say(server, b"x" * 16 * 1024) == b"too long: at most 16384 bytes\n"
+@pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_what_is_too_long_is_refused(server: Program, begin: bytes) -> None:
+    assert say(server, begin + b"x" * 16 * 1024) == b"too long: at most 16384 bytes\n"
+
+
+@pytest.mark.parametrize("said", [b"half a line", b"whole line\n", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_who_does_not_go_on_is_let_go(said: bytes) -> None:
+    assert one_port.TIMEOUTS.message is not None
+    timeouts = attrs.evolve(one_port.TIMEOUTS, message=one_port.TIMEOUTS.message / 1000)
+    serve_client = one_port.handler(one_port.new_certificate())
+    async with (
+        aionet.serve("tcp://127.0.0.1:0", serve_client, timeouts=timeouts) as server,
+        aionet.connect(server.addresses[0]) as client,
+    ):
+        await client.send(said)
+        with pytest.raises(aionet.StreamResetError):
+            while await client.recv():
+                pass

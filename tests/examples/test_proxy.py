@@ -103,7 +103,7 @@ def test_a_client_whose_target_cannot_be_reached_is_closed_and_the_relay_goes_on
 ) -> None:
     gone = address(target)
     target.close()
-    complaint = r"connection from 127\.0\.0\.1:\d+: .*refused.*\n"
+    complaint = r"connection from 127\.0\.0\.1:\d+: [^\n]*refused[^\n]*\n"
     with running("proxy.py", gone, loop=loop, complains=complaint * 2) as proxy:
         for _ in range(2):
             with pytest.raises(ConnectionResetError), proxy.connect() as client:  # the reset may come while it connects
@@ -169,7 +169,7 @@ def test_what_a_trusted_proxy_says_of_the_client_is_passed_on(loop: str, target:
 @every_loop
 def test_who_is_not_trusted_or_brings_no_header_is_refused(loop: str, target: socket.socket) -> None:
     for network, complaint in ("192.0.2.0/24", "no trusted proxy"), ("127.0.0.1", "not a PROXY header"):
-        complains = rf"connection refused: PROXY header on [\d.:]+ <- 127\.0\.0\.1:\d+: .*{complaint}.*\n"
+        complains = rf"connection refused: PROXY header on [\d.:]+ <- 127\.0\.0\.1:\d+: [^\n]*{complaint}[^\n]*\n"
         options = ("--accept-proxy", network)
         with (
             running("proxy.py", *options, address(target), loop=loop, complains=complains) as proxy,

@@ -171,7 +171,7 @@ async def test_what_becomes_of_datagrams_is_told() -> None:
                 echo_datagram(sock, data, peer)
 
     with answering(misbehave) as endpoint:
-        tally = await generate(plan(endpoint, connections=1, rate=500.0, duration=0.5, timeout=0.3))
+        tally = await generate(plan(endpoint, connections=1, rate=500.0, duration=0.5, timeout=1.0))
     total = sum(tally.lag.values())
     found = tally.datagrams
     for counted in (found.lost, found.reordered, found.duplicate):

@@ -94,7 +94,7 @@ def test_one_datagram_in_ten_may_be_lost(files: Files, loop: str) -> None:
         serving(files, loop) as server,
         running("lossy_relay.py", *LOSS, server.host, str(server.port), loop=loop) as relay,
     ):
-        name = files.make(files.served, 5_000_000)
+        name = files.make(files.served, 2_000_000)
         atftp(relay, "--get", files.mine / name, name, "blksize 65464")
         assert files.equal(name, name)
         atftp(relay, "--put", files.mine / name, f"put-{name}", "blksize 65464")

@@ -61,7 +61,7 @@ class Scene:
                 continue
 
     async def _drain(self, stream: aionet.Stream) -> None:
-        self.results.append(await self.server.drain(0.01))
+        self.results.append(await self.server.drain(0.2))
         await stream.send(b"drained")
 
     async def _close(self, stream: aionet.Stream) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from aionet.errors import BrokenStreamError, ConnectError, LimitError, ProtocolError, ResolveError
 
@@ -21,6 +21,13 @@ logger = logging.getLogger("aionet")
 # The network or a peer can cause these, as often as it likes: one line each, without a traceback. What is left is a
 # mistake in the handler, such as using a stream that it has closed.
 _NOT_OUR_FAULT: Final = (BrokenStreamError, ConnectError, LimitError, ProtocolError, ResolveError)
+
+
+def _causes(exc: Any) -> list[Exception]:  # noqa: ANN401 - of what a group is, the type checkers lose
+    """Return what was raised: an exception, or those that a TaskGroup in the handler has gathered."""
+    if isinstance(exc, ExceptionGroup):
+        return [cause for each in cast("Any", exc).exceptions for cause in _causes(each)]
+    return [exc]
 
 
 class _Served(Protocol):
@@ -117,8 +124,9 @@ class Connections(Generic[_T]):
 
     def _failed(self, stream: _T, exc: Exception) -> None:
         self.errors += 1
-        if isinstance(exc, _NOT_OUR_FAULT):
-            logger.warning("%s %s: %s", self._kind, stream.peer, exc)
+        causes = _causes(exc)
+        if all(isinstance(each, _NOT_OUR_FAULT) for each in causes):
+            logger.warning("%s %s: %s", self._kind, stream.peer, "; ".join(dict.fromkeys(map(str, causes))))
         else:
             logger.error("%s %s: the handler raised", self._kind, stream.peer, exc_info=exc)
         if self._hooks.handler_failed is not None:

@@ -253,20 +253,27 @@ def _load_ca(context: ssl.SSLContext, ca: PEM) -> None:
 
 def _load_certificate(context: ssl.SSLContext, certificate: Certificate) -> None:
     password = certificate.password
+    asked = False
+
+    def ask() -> str | bytes:  # never on the terminal: a server would wait for ever
+        nonlocal asked
+        asked = True
+        return password or b""
+
     try:
         with _Files() as files:
             context.load_cert_chain(
                 files.path(certificate.certificate),
                 None if certificate.key is None else files.path(certificate.key),
-                # Never asked for on the terminal: a server would wait for ever.
-                password=(lambda: b"") if password is None else password,
+                password=ask,
             )
     except (OSError, ValueError) as exc:
+        reason, expected = _reason(exc), "a certificate and its key in PEM"
+        if asked:  # OpenSSL has no more to say of a wrong one than of nonsense
+            reason = "the key is encrypted" if password is None else "not the password of this key, or no key"
+            expected = "a password that opens it"
         key = "" if certificate.key is None else f", key={_name(certificate.key)}"
-        message = (
-            f"TLSConfig: certificate={_name(certificate.certificate)}{key}: {_reason(exc)}: "
-            "expected a certificate and its key in PEM"
-        )
+        message = f"TLSConfig: certificate={_name(certificate.certificate)}{key}: {reason}: expected {expected}"
         raise OptionError(message) from exc
 
 

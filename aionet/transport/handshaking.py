@@ -167,8 +167,8 @@ class HandshakingTransport(StreamTransport):
         elif self._keep is not None:
             with suppress(ValueError):  # what the ssl module says of a session that never came to be
                 session = self._secure.tls.session
-                # TLS 1.3 has tickets alone, and names its sessions all the same (RFC 8446 4.6.1).
-                if session is not None and (session.has_ticket or (session.id and self.tls.version < "TLSv1.3")):
+                # Without either there is nothing to resume it by (RFC 5246 7.3, RFC 5077, RFC 8446 4.6.1).
+                if session is not None and (session.has_ticket or session.id):
                     self._keep(session)
         super()._release()
         self._recv = self._secure.read

@@ -190,7 +190,7 @@ async def _last_words(transport: StreamTransport) -> None:
     reading = transport.is_reading()
     transport.pause_reading()
     try:
-        while transport.state is State.OPEN and transport.get_write_buffer_size():
+        while transport.get_write_buffer_size():
             flushed = asyncio.Event()
             transport.call_when_flushed(flushed.set)
             await flushed.wait()

@@ -331,13 +331,20 @@ async def test_a_framed_stream_shows_what_it_is(pairs: PairFactory) -> None:
 
 @pytest.mark.parametrize("receive", [Stream.recv, Stream.__anext__, Stream.recv_line])
 @pytest.mark.parametrize("take", [Framed.recv, Framed.__anext__])
+@pytest.mark.parametrize("before", [0, 128])  # after so many the loop comes round before the next
 async def test_the_stream_goes_on_after_a_message_that_filled_the_buffer_and_makes_no_sense(
-    pairs: PairFactory, take: Callable[[Framed[int]], Awaitable[int]], receive: Callable[[Stream], Awaitable[bytes]]
+    pairs: PairFactory,
+    take: Callable[[Framed[int]], Awaitable[int]],
+    receive: Callable[[Stream], Awaitable[bytes]],
+    before: int,
 ) -> None:
     async with pairs(limits=Limits(receive_buffer=100)) as (ours, theirs):
-        await theirs.send(b"x" * 1000 + b"\n")
-        await until(lambda: ours.statistics().receive_buffer == 1001)
+        await theirs.send(b"1\n" * before + b"x" * 1000 + b"\n")
+        await until(lambda: ours.statistics().receive_buffer == 2 * before + 1001)
+        framed = ours.framed(Lines().map(int))
+        for _ in range(before):
+            assert await take(framed) == 1
         with pytest.raises(MessageError):
-            await take(ours.framed(Lines().map(int)))
+            await take(framed)
         await theirs.send(b"next\n")
         assert await receive(ours) == b"next\n"

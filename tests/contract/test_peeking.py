@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -92,6 +92,17 @@ async def test_what_is_put_back_is_received_again(pairs: PairFactory, chunk: byt
         ours.unread(memoryview(b"xyz"))
         ours.unread(bytearray(b"w"))
         assert await ours.recv() == b"wxyz"
+
+
+async def test_only_bytes_are_put_back(pairs: PairFactory) -> None:
+    async with pairs() as (ours, theirs):
+        number: Any = 5
+        with pytest.raises(TypeError):
+            ours.unread(number)
+        ours.unread(memoryview(b"by"))
+        ours.unread(bytearray(b"some "))
+        await theirs.send_eof()
+        assert await ours.recv_exactly(7) == b"some by"
 
 
 async def test_bytes_may_be_put_back_at_the_end_of_the_stream(pairs: PairFactory) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ from aionet import (
     StreamTimeoutError,
     Timeouts,
 )
+from tests.contract.pairs import Unix
 from tests.turns import running, turns, until
 
 if TYPE_CHECKING:
@@ -141,6 +144,36 @@ async def test_a_request_that_cannot_be_sent_concerns_nobody_else(pairs: PairFac
             assert [await peer.recv(), await peer.recv()] == [b"one", b"two"]
             await peer.send_many([b"1\n", b"2\n"])
             assert [await one, await two] == [b"1", b"2"]
+
+
+async def test_a_request_that_is_cancelled_after_the_pipeline_has_failed_leaves_nothing_behind(
+    pairs: PairFactory,
+) -> None:
+    much = b"x" * 8 * 1024 * 1024  # more than the kernel takes
+    async with pipelines(pairs, Netstrings(max_bytes=len(much) + 100)) as (pipeline, peer):
+        async with running(pipeline.request(much)) as blocked:
+            await until(lambda: pipeline.framed.stream.statistics().write_queue)
+            await peer.stream.send(b"nonsense")
+            await until(lambda: pipeline._failure)
+            blocked.cancel()
+        assert blocked.cancelled()
+        del blocked
+        gc.collect()
+
+
+async def test_a_reply_to_a_request_that_broke_off_is_nobodys() -> None:
+    """The end of a Unix socket that receives nothing more may still send."""
+    much = b"x" * 8 * 1024 * 1024
+    framer = Lines(max_bytes=len(much) + 1)
+    async with pipelines(Unix(), framer) as (pipeline, peer), running(pipeline.request(much)) as broken:
+        await until(lambda: pipeline.framed.stream.statistics().write_queue)
+        peer.stream.get_extra_info("socket").shutdown(socket.SHUT_RD)
+        with pytest.raises(BrokenStreamError):
+            await broken
+        await peer.send(b"reply")
+        await turns()
+        with pytest.raises((BrokenStreamError, ProtocolError)):
+            await pipeline.request(b"x")
 
 
 async def test_after_our_end_no_request_can_be_sent_and_the_replies_still_come(pairs: PairFactory) -> None:

@@ -10,9 +10,11 @@ import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 import aionet
+from aionet.system.secure_socket import RECORD_SIZE
 from aionet.system.tls_socket import TLSSocket
 from tests.certificates import CLIENT, NAME, SERVER
 from tests.contract.pairs import TCPv4, secure
@@ -232,6 +234,18 @@ async def test_what_is_handed_on_is_read_as_tls_and_never_as_plaintext() -> None
             await theirs.start_tls(SERVER, server_side=True, received=await theirs.recv())
         with pytest.raises(aionet.TLSHandshakeError):
             await theirs.recv()
+
+
+async def test_what_is_handed_on_may_be_as_long_as_a_handshake_can_begin() -> None:
+    client = attrs.evolve(CLIENT, alpn=[f"{number:0255}" for number in range(255)])
+    async with pair() as (ours, theirs), running(ours.start_tls(client, server_hostname=NAME)) as connecting:
+        message = 4 + int.from_bytes((await theirs.peek(9))[6:9], "big")
+        received = await theirs.recv_exactly(message + 5 * -(-message // RECORD_SIZE))
+        assert len(received) > 65536
+        await theirs.start_tls(SERVER, server_side=True, received=received)
+        await connecting
+        await ours.send(b"secret")
+        assert await theirs.recv() == b"secret"
 
 
 async def test_more_than_a_handshake_can_be_is_none() -> None:

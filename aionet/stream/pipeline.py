@@ -89,8 +89,7 @@ class Pipeline(Generic[T]):
         try:
             await sending
         except asyncio.CancelledError:
-            if not reply.cancel():
-                reply.exception()  # nobody is left to hear it
+            reply.cancel()
             raise
         except Exception:
             if not reply.done():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -146,21 +145,6 @@ async def test_a_request_that_cannot_be_sent_concerns_nobody_else(pairs: PairFac
             assert [await one, await two] == [b"1", b"2"]
 
 
-async def test_a_request_that_is_cancelled_after_the_pipeline_has_failed_leaves_nothing_behind(
-    pairs: PairFactory,
-) -> None:
-    much = b"x" * 8 * 1024 * 1024  # more than the kernel takes
-    async with pipelines(pairs, Netstrings(max_bytes=len(much) + 100)) as (pipeline, peer):
-        async with running(pipeline.request(much)) as blocked:
-            await until(lambda: pipeline.framed.stream.statistics().write_queue)
-            await peer.stream.send(b"nonsense")
-            await until(lambda: pipeline._failure)
-            blocked.cancel()
-        assert blocked.cancelled()
-        del blocked
-        gc.collect()
-
-
 async def test_a_reply_to_a_request_that_broke_off_is_nobodys() -> None:
     """The end of a Unix socket that receives nothing more may still send."""
     much = b"x" * 8 * 1024 * 1024
@@ -172,7 +156,7 @@ async def test_a_reply_to_a_request_that_broke_off_is_nobodys() -> None:
             await broken
         await peer.send(b"reply")
         await turns()
-        with pytest.raises((BrokenStreamError, ProtocolError)):
+        with pytest.raises(ProtocolError, match="nobody asked for"):
             await pipeline.request(b"x")
 
 

@@ -116,7 +116,7 @@ class Session:
         return reply
 
     def _extensions(self) -> bytes:
-        offered = [b"aionet", b"SIZE %d" % MAX_MAIL, b"8BITMIME", b"ENHANCEDSTATUSCODES"]
+        offered = [b"aionet", b"SIZE %d" % MAX_MAIL, b"8BITMIME", b"PIPELINING", b"ENHANCEDSTATUSCODES"]
         if self._stream.tls is None:
             offered.append(b"STARTTLS")
         return b"\r\n".join([*(b"250-" + each for each in offered[:-1]), b"250 " + offered[-1]])

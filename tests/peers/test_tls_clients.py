@@ -13,7 +13,6 @@ from tests.certificates import CA, issue, write_pem
 from tests.programs import LOOPS, Program, every_loop, run, running
 from tests.tools import require_tool
 
-
 # What a server says of a client that it refuses is one line, and a traceback is none of these. OpenSSL calls its alerts
 # by the version of TLS that had them first, or of late by no version.
 ALERT = r"(sslv3|tlsv1|ssl/tls) alert"
@@ -94,15 +93,10 @@ def test_s_client_agrees_on_a_protocol(echo: Echo) -> None:
     assert "ALPN protocol: echo" in echo.s_client(*quiet("-alpn", "other,echo"))
 
 
-def test_s_client_asks_for_a_name(echo: Echo) -> None:
+def test_s_client_verifies_the_name_that_it_connects_to(echo: Echo) -> None:
     said = echo.s_client(*quiet("-servername", "named.test", "-verify_hostname", "named.test"))
     assert "Verification: OK" in said
     assert "hostname mismatch" in echo.s_client(*quiet("-verify_hostname", "other.test"), status=1)
-
-
-def test_s_client_shows_a_certificate(echo: Echo) -> None:
-    client = str(echo.folder / "client.pem")
-    assert "Verify return code: 0" in echo.s_client(*quiet("-cert", client, "-key", client))
 
 
 def test_s_client_with_a_strangers_certificate_is_refused(echo: Echo, tmp_path: Path) -> None:

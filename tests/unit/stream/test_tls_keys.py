@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 import aionet
 from aionet import Certificate, TLSConfig
+from aionet.system.tls_context import server_tls
 from tests.certificates import AUTHORITY, CA, CLIENT, NAME, SERVER, issue, write_pem
 
 if TYPE_CHECKING:
@@ -162,3 +163,9 @@ def test_secrets_are_not_shown() -> None:
 def test_a_key_alone_is_refused() -> None:
     with pytest.raises(aionet.OptionError, match="certificate=None: expected the certificate that the key belongs to"):
         TLSConfig(key=KEY)
+
+
+@pytest.mark.parametrize("password", [GUESS, None], ids=["wrong", "none"])
+def test_whoever_gave_a_wrong_password_or_none_is_told_that_it_is_the_password(password: str | None) -> None:
+    with pytest.raises(aionet.OptionError, match="password"):
+        server_tls(attrs.evolve(TLSConfig(**SHAPES["encrypted"]), password=password))

@@ -294,7 +294,7 @@ async def plain_transport(version: ssl.TLSVersion, *, server_side: bool, plain: 
             scene.stream.abort()
 
 
-every_side = pytest.mark.parametrize("side", ["client", "server"])
+every_side = pytest.mark.parametrize("side", ["client", "server", "server with words"])
 
 
 async def begin_on_a_transport(scene: Scene, side: str) -> aionet.StreamTransport:
@@ -322,7 +322,24 @@ async def test_a_transport_that_begins_tls_leaves_nothing(side: str, version: ss
         await every_peer_is_told(scene)
 
     operation = partial(begin_on_a_transport, side=side)
-    assert await cancel_everywhere(with_a_transport(side, version), operation, is_aborted, moment=moment) >= 1
+    count = await cancel_everywhere(with_a_transport(side, version), operation, is_aborted, moment=moment)
+    assert count >= (2 if side == "server with words" else 1)
+
+
+@every_moment
+@every_version
+@every_side
+async def test_a_protocol_whose_start_tls_is_cancelled_hears_of_its_end(
+    side: str, version: ssl.TLSVersion, moment: Moment
+) -> None:
+    async def has_heard(scene: Scene, result: aionet.StreamTransport | None) -> None:
+        if result is not None:
+            result.abort()
+        await turns()
+        assert scene.protocol.lost.is_set()
+
+    operation = partial(begin_on_a_transport, side=side)
+    await cancel_everywhere(with_a_transport(side, version), operation, has_heard, moment=moment)
 
 
 # --- accept -----------------------------------------------------------------------------------------------------------

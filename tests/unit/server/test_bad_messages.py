@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -100,3 +101,21 @@ async def test_a_bad_message_is_one_line_without_a_traceback(
     assert "\r" not in line
     assert line.isprintable()
     assert len(line) < 500
+
+
+async def test_a_bad_message_that_a_task_of_the_handler_meets_is_one_line_too(caplog: pytest.LogCaptureFixture) -> None:
+    """A handler that receives in a TaskGroup lets out a group, of nothing but what the peer has caused."""
+
+    async def handler(stream: aionet.Stream) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(receive_all(stream, Netstrings()))
+            group.create_task(stream.draining.wait())
+
+    async with aionet.serve("tcp://127.0.0.1:0", handler) as server:
+        stream = await aionet.connect(server.addresses[0])
+        await stream.send(b"nonsense")
+        await until(lambda: server.statistics().handler_errors)
+        stream.abort()
+        await until(lambda: not server.connections)
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "no netstring" in caplog.text

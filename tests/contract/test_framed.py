@@ -39,24 +39,32 @@ from tests.contract.filling import MUCH, SMALL_BUFFERS
 from tests.contract.test_fairness import BOUND, TIMES, most_in_a_row
 from tests.contract.test_messages import cut, send_chunks, sizes
 from tests.turns import running, turns, until
+from tests.unit.wire.framers import ForeignChunks, ForeignHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.contract.pairs import PairFactory
 
-FRAMERS: list[Framer[bytes]] = [
-    Lines(),
-    Lines("crlf"),
-    Delimited(b"--"),
-    FixedSize(5),
-    LengthPrefixed(),
-    VarintPrefixed(),
-    Netstrings(),
-    COBS(),
-    Chunked(),
-]
-every_framer = pytest.mark.parametrize("framer", FRAMERS, ids=lambda framer: type(framer).__name__)
+# Their messages are any five letters; a header or an ending that is part of the message is taken off here.
+FRAMERS: dict[str, Framer[bytes]] = {
+    "Lines": Lines(),
+    "Lines, CRLF": Lines("crlf"),
+    "Lines, LF, kept": Lines("lf", keep=True).map(lambda line: line.removesuffix(b"\n"), lambda line: line + b"\n"),
+    "Delimited": Delimited(b"--"),
+    "FixedSize": FixedSize(5),
+    "LengthPrefixed": LengthPrefixed(),
+    "LengthPrefixed, offset": ForeignHeaders(2, offset=3, strip=7),
+    "LengthPrefixed, nothing stripped": LengthPrefixed(1, offset=1, adjustment=-2, strip=0).map(
+        lambda frame: frame[2:], lambda message: b"T\0" + message
+    ),
+    "VarintPrefixed": VarintPrefixed(),
+    "Netstrings": Netstrings(),
+    "COBS": COBS(),
+    "Chunked": Chunked(),
+    "Chunked, extensions": ForeignChunks(b' ; name="a; b"'),
+}
+every_framer = pytest.mark.parametrize("framer", FRAMERS.values(), ids=FRAMERS)
 
 
 @every_framer
@@ -126,6 +134,23 @@ async def test_any_chunking_gives_the_same_messages(
     data = b"".join(map(framer.encode, messages))
     async with pairs() as (ours, theirs), running(send_chunks(theirs, cut(data, sizes))):
         assert [message async for message in ours.framed(framer)] == messages
+
+
+TRAILERS = ["Expires: never", "Empty:", "X: " + "y" * 100]
+
+
+@settings(max_examples=10)
+@given(chunks=st.lists(st.binary(min_size=1, max_size=30)), trailers=st.lists(st.sampled_from(TRAILERS)), sizes=sizes)
+async def test_any_chunking_of_a_body_ends_where_its_trailers_do(
+    pairs: PairFactory, chunks: list[bytes], trailers: list[str], sizes: list[int]
+) -> None:
+    foreign = ForeignChunks(b";name=value", "".join(f"{field}\r\n" for field in trailers).encode())
+    data = b"".join(map(foreign.encode, [*chunks, b""]))
+    async with pairs() as (ours, theirs), running(send_chunks(theirs, cut(data + b"after", sizes))):
+        framed = ours.framed(Chunked())
+        assert [await framed.recv() for _ in range(len(chunks) + 1)] == [*chunks, b""]
+        assert await ours.recv_exactly(5) == b"after"
+        assert await ours.recv() == b""
 
 
 @settings(max_examples=25)

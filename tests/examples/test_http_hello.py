@@ -2,10 +2,13 @@
 
 import http.client
 import socket
+import ssl
+from pathlib import Path
 
 import pytest
 
-from tests.programs import PATIENCE, Program, receive_all, shared_by_module
+from tests.certificates import AUTHORITY, CA, write_pem
+from tests.programs import PATIENCE, Program, every_loop, receive_all, running, shared_by_module
 
 HELLO = b"Hello, world!\n"
 
@@ -89,3 +92,17 @@ def test_a_client_that_ends_between_requests_meets_the_end(server: Program) -> N
     with server.connect() as client:
         client.shutdown(socket.SHUT_WR)
         assert receive_all(client) == b""
+
+
+@every_loop
+def test_its_certificate_and_its_key_may_be_two_files(loop: str, tmp_path: Path) -> None:
+    issued = AUTHORITY.issue_cert("localhost")
+    certificate = write_pem(tmp_path, "certificate.pem", b"".join(pem.bytes() for pem in issued.cert_chain_pems))
+    key = write_pem(tmp_path, "key.pem", issued.private_key_pem.bytes())
+    context = ssl.create_default_context(cadata=CA.decode())
+    with running("http_hello.py", "--tls-cert", certificate, "--tls-key", key, loop=loop) as https:
+        client = http.client.HTTPSConnection("localhost", https.port, timeout=PATIENCE, context=context)
+        client.request("GET", "/")
+        assert client.getresponse().read() == HELLO
+        assert isinstance(client.sock, ssl.SSLSocket)
+        client.sock.unwrap().close()  # with close_notify: without it the server says that the client's end was none

@@ -13,6 +13,21 @@ from tests.certificates import CA, issue, write_pem
 from tests.programs import LOOPS, Program, every_loop, run, running
 from tests.tools import require_tool
 
+# What a server says of a client that it refuses is one line, and a traceback is none of these. OpenSSL calls its alerts
+# by the version of TLS that had them first, or of late by no version.
+ALERT = r"(sslv3|tlsv1|ssl/tls) alert"
+REASONS = (
+    "TLS handshake: unsupported protocol",
+    f"TLS handshake: {ALERT} bad certificate",
+    "TLS handshake: the certificate: unable to get local issuer certificate",
+    rf"recv on \S+ <- \S+: {ALERT} handshake failure",
+)
+
+
+def one_line(*reasons: str) -> str:
+    """Return a pattern for a line about a client, for one of these reasons."""
+    return rf"connection from 127\.0\.0\.1:\d+: ({'|'.join(reasons)})\n"
+
 
 @attrs.frozen
 class Echo:
@@ -57,7 +72,7 @@ def echo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("tls")
     files = ["--ca", str(folder / "ca.pem"), "--client", str(folder / "client.pem")]
     options = ["--client-certificate", "optional", "--alpn", "h2", "--alpn", "echo", "--name", "named.test"]
-    with running("tls_echo.py", *files, *options, loop=request.param, complains=".*") as program:
+    with running("tls_echo.py", *files, *options, loop=request.param, complains=f"({one_line(*REASONS)})*") as program:
         yield Echo(program, folder)
 
 
@@ -78,15 +93,10 @@ def test_s_client_agrees_on_a_protocol(echo: Echo) -> None:
     assert "ALPN protocol: echo" in echo.s_client(*quiet("-alpn", "other,echo"))
 
 
-def test_s_client_asks_for_a_name(echo: Echo) -> None:
+def test_s_client_verifies_the_name_that_it_connects_to(echo: Echo) -> None:
     said = echo.s_client(*quiet("-servername", "named.test", "-verify_hostname", "named.test"))
     assert "Verification: OK" in said
     assert "hostname mismatch" in echo.s_client(*quiet("-verify_hostname", "other.test"), status=1)
-
-
-def test_s_client_shows_a_certificate(echo: Echo) -> None:
-    client = str(echo.folder / "client.pem")
-    assert "Verify return code: 0" in echo.s_client(*quiet("-cert", client, "-key", client))
 
 
 def test_s_client_with_a_strangers_certificate_is_refused(echo: Echo, tmp_path: Path) -> None:
@@ -151,7 +161,7 @@ def test_s_client_reconnects_five_times(echo: Echo) -> None:
 @every_loop
 def test_s_client_begins_tls_inside_smtp(loop: str, tmp_path: Path) -> None:
     folder, ca = tmp_path / "mail", tmp_path / "ca.pem"
-    with running("smtp_starttls.py", "--folder", str(folder), "--ca", str(ca), loop=loop, complains=".*") as program:
+    with running("smtp_starttls.py", "--folder", str(folder), "--ca", str(ca), loop=loop) as program:
         said = run(
             *(require_tool("openssl"), "s_client", "-connect", program.address, "-starttls", "smtp"),
             *("-CAfile", str(ca), "-verify_return_error", "-crlf", "-ign_eof"),
@@ -166,7 +176,8 @@ def test_s_client_begins_tls_inside_smtp(loop: str, tmp_path: Path) -> None:
 def test_curl_asks_over_https(loop: str, options: tuple[str, ...], tmp_path: Path) -> None:
     ca = write_pem(tmp_path, "ca.pem", CA)
     pem = write_pem(tmp_path, "server.pem", issue("localhost"))
-    with running("http_hello.py", "--tls-cert", pem, loop=loop, complains=".*") as program:
+    distrusted = one_line(f"TLS handshake: {ALERT} unknown ca")
+    with running("http_hello.py", "--tls-cert", pem, loop=loop, complains=distrusted) as program:
         url = f"https://localhost:{program.port}/"
         resolve = ["--resolve", f"localhost:{program.port}:127.0.0.1"]
         curl = [require_tool("curl"), "--silent", "--show-error", "--max-time", "10", *resolve, *options]

@@ -174,8 +174,8 @@ async def start_tls(
     secure.take_over(transport)
     try:
         await secure.shaken(arguments.handshake_timeout)
-    except TLSError as exc:
-        loop.call_soon(protocol.connection_lost, exc, context=context)
+    except BaseException as exc:  # cancelled, or aborted by the server, too
+        loop.call_soon(protocol.connection_lost, exc if isinstance(exc, TLSError) else None, context=context)
         raise
     secure.set_protocol(protocol)
     secure.resume_reading()

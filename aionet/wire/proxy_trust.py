@@ -29,10 +29,10 @@ _LARGEST: Final = 16 + 0xFFFF
 
 
 def _network(value: TrustedProxy) -> TrustedProxy:
-    if value == _UNIX or isinstance(value, IPv4Network | IPv6Network):
+    if value == _UNIX:
         return value
     try:
-        network = ipaddress.ip_network(value)
+        network = value if isinstance(value, IPv4Network | IPv6Network) else ipaddress.ip_network(value)
     except ValueError as exc:
         raise OptionError(
             f"ProxyProtocol: trusted={value!r}: expected a network such as 10.0.0.0/8, an address or unix: ({exc})"

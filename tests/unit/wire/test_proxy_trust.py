@@ -20,6 +20,7 @@ from aionet import InetAddress, OptionError, ProxyProtocol, UnixAddress
         (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.1"),
         ("::ffff:10.0.0.1", "10.0.0.1"),
         ("::ffff:10.0.0.0/104", "::ffff:10.1.2.3"),
+        (ipaddress.ip_network("::ffff:10.0.0.0/104"), "10.1.2.3"),
         ("0.0.0.0/0", "192.0.2.1"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aionet.system.secure_socket import RECORD_SIZE, SecureSocket
@@ -171,31 +172,18 @@ def wrap_tls(
     After either the socket is closed.
 
     """
-    if isinstance(sock, socket.socket):
-        try:
-            return TLSSocket(
-                sock,
-                context,
-                server_side=server_side,
-                server_hostname=server_hostname,
-                session=session,
-                received=received,
-            )
-        except BaseException as exc:
-            sock.close()
-            _close_left_behind(exc)
-            raise
+    make = partial(TLSSocket, sock) if isinstance(sock, socket.socket) else partial(TLSLayer, sock)
     try:
-        return TLSLayer(
-            sock,
+        return make(
             context,
             server_side=server_side,
             server_hostname=server_hostname,
             session=session,
             received=received,
         )
-    except BaseException:
+    except BaseException as exc:
         sock.close()
+        _close_left_behind(exc)
         raise
 
 

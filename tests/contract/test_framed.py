@@ -126,7 +126,7 @@ async def test_an_end_says_how_much_should_have_come_where_that_is_known(
 
 
 @every_framer
-@settings(max_examples=10)
+@settings(max_examples=5)  # on every kind of connection; by themselves framers are tried with many more
 @given(messages=st.lists(st.text("abc", min_size=5, max_size=5).map(str.encode), max_size=10), sizes=sizes)
 async def test_any_chunking_gives_the_same_messages(
     pairs: PairFactory, framer: Framer[bytes], messages: list[bytes], sizes: list[int]

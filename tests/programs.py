@@ -76,6 +76,7 @@ def running(
 ) -> Iterator[Program]:
     """Run an example, on a free port, until the block ends; then it must end by ``ends_by``, with status 0.
 
+    None: it ends by itself, or the block has told it to. A signal while Python ends would kill it: it is sent once.
     What it writes to stderr must match ``complains`` as a whole: unclosed sockets and tracebacks show there.
     """
     place = [] if "--unix" in args else ["--port", str(port)]
@@ -91,7 +92,7 @@ def running(
                 process.send_signal(ends_by)
             status = process.wait(PATIENCE)
             said = _said(stderr)
-            assert status == 0, said
+            assert status == 0, f"status {status}\n{said}"
             assert re.fullmatch(complains, said, re.DOTALL), said
         finally:
             process.kill()

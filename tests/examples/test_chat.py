@@ -142,7 +142,7 @@ def test_what_would_play_tricks_on_a_terminal_is_taken_out(loop: str) -> None:
 @every_loop
 @pytest.mark.parametrize("named", [True, False])
 def test_the_server_says_goodbye_when_it_is_told_to_end(loop: str, *, named: bool) -> None:
-    with running("chat.py", loop=loop) as chat, chat.connect() as sock:
+    with running("chat.py", loop=loop, ends_by=None) as chat, chat.connect() as sock:
         if named:
             Talker(sock, "Ada").file.close()
         else:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
-__all__ = ["running", "turns", "until"]
+__all__ = ["running", "turns", "until", "unless_held_up"]
 
 _T = TypeVar("_T")
 
@@ -35,3 +35,38 @@ async def running(coroutine: Coroutine[Any, Any, _T]) -> AsyncGenerator[asyncio.
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def unless_held_up(attempt: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Make an attempt that takes a machine with time to spare; again if it failed while the loop stood still so long.
+
+    For what is about real time: a deadline that passes while nothing runs has passed.
+    """
+    while True:
+        async with running(_longest_stand_still()) as watching:
+            failure: Exception | None = None
+            await turns(1)  # it watches now
+            try:
+                await attempt()
+            except Exception as error:  # noqa: BLE001 - raised below unless it is the machine's fault
+                failure = error
+            watching.cancel()
+            longest = await watching
+        if failure is None:
+            return
+        if longest < seconds:
+            raise failure
+
+
+async def _longest_stand_still() -> float:
+    """Watch the loop until cancelled; return for how many seconds it has stood still at most."""
+    loop = asyncio.get_running_loop()
+    longest, before = 0.0, loop.time()
+    with suppress(asyncio.CancelledError):
+        while True:
+            try:
+                await asyncio.sleep(0.005)
+            finally:
+                longest = max(longest, loop.time() - before)
+                before = loop.time()
+    return longest

@@ -113,14 +113,14 @@ def test_a_worker_that_is_killed_is_told_and_the_rest_counts(running_cluster: Cl
     assert failure.startswith(f"worker {address} on {socket.gethostname()}: lost: ")
     assert found.points[0].generators == 2
     assert found.points[-1].generators == 1
-    assert found.points[-1].replies > 0
+    assert sum(point.replies for point in found.points if point.generators == 1) > 0
     assert address in {worker.address for worker in found.workers}
     assert found.latency.count == found.replies + found.late_replies
 
 
 def test_a_worker_without_aionet_is_told_and_lives_on(running_cluster: Cluster, tmp_path: Path) -> None:
     with worker_without_aionet(running_cluster, tmp_path) as (address, process), serving(echo) as endpoint:
-        found = measure_on(running_cluster.address, Plan(endpoint=endpoint, duration=0.1, warmup=0.0))
+        found = measure_on(running_cluster.address, Plan(endpoint=endpoint, duration=0.5, warmup=0.0))
         assert process.poll() is None
     assert found.failures == [f"worker {address}: aionet is not installed there"]
     assert found.replies > 0

@@ -12,7 +12,7 @@ import pytest
 from aionet import BrokenStreamError, LimitError, Stream, StreamResetError, StreamTimeoutError, Timeouts
 from tests.contract.filling import MUCH, SMALL_BUFFERS
 from tests.contract.test_cancelling import RECEIVES
-from tests.turns import running, turns, until
+from tests.turns import running, turns, unless_held_up, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -65,13 +65,17 @@ async def test_drips_do_not_give_a_message_more_time(
 
 async def test_each_message_has_the_whole_time(pairs: PairFactory) -> None:
     loop = asyncio.get_running_loop()
-    async with pairs(timeouts=Timeouts(message=0.2)) as (ours, theirs):
-        begun = loop.time()
-        while loop.time() - begun < 0.3:
-            async with running(ours.recv_line()) as receiving:
-                await turns()
-                await theirs.send(b"x\n")
-                assert await receiving == b"x\n"
+
+    async def talk() -> None:
+        async with pairs(timeouts=Timeouts(message=0.2)) as (ours, theirs):
+            begun = loop.time()
+            while loop.time() - begun < 0.3:
+                async with running(ours.recv_line()) as receiving:
+                    await turns()
+                    await theirs.send(b"x\n")
+                    assert await receiving == b"x\n"
+
+    await unless_held_up(talk, 0.1)
 
 
 async def test_recv_has_no_message_to_wait_for(pairs: PairFactory) -> None:
@@ -128,12 +132,15 @@ async def test_a_silent_peer_ends_the_stream_after_the_idle_timeout(pairs: PairF
 
 @pytest.mark.parametrize("direction", ["received", "sent"])
 async def test_bytes_in_either_direction_are_not_idle(pairs: PairFactory, direction: str) -> None:
-    async with pairs(timeouts=Timeouts(idle=0.2)) as (ours, theirs):
-        for _ in range(6):
-            await silence(0.05)
-            await (theirs if direction == "received" else ours).send(b"x")
-        await ours.flush()
-        assert ours.get_extra_info("socket").fileno() >= 0
+    async def talk() -> None:
+        async with pairs(timeouts=Timeouts(idle=0.2)) as (ours, theirs):
+            for _ in range(6):
+                await silence(0.05)
+                await (theirs if direction == "received" else ours).send(b"x")
+            await ours.flush()
+            assert ours.get_extra_info("socket").fileno() >= 0
+
+    await unless_held_up(talk, 0.1)
 
 
 async def test_a_peer_that_sends_nothing_at_first_ends_the_stream(pairs: PairFactory) -> None:
@@ -144,13 +151,16 @@ async def test_a_peer_that_sends_nothing_at_first_ends_the_stream(pairs: PairFac
 
 
 async def test_after_the_first_byte_the_peer_may_be_silent(pairs: PairFactory) -> None:
-    async with pairs(timeouts=Timeouts(first_bytes=0.1)) as (ours, theirs):
-        await theirs.send(b"x")
-        await ours.send(b"x")
-        assert await ours.recv() == b"x"
-        async with running(ours.recv()) as receiving:
-            await silence(0.3)
-            assert not receiving.done()
+    async def talk() -> None:
+        async with pairs(timeouts=Timeouts(first_bytes=0.1)) as (ours, theirs):
+            await theirs.send(b"x")
+            await ours.send(b"x")
+            assert await ours.recv() == b"x"
+            async with running(ours.recv()) as receiving:
+                await silence(0.3)
+                assert not receiving.done()
+
+    await unless_held_up(talk, 0.05)
 
 
 async def test_a_peer_that_does_not_read_ends_the_stream_after_the_write_stall_timeout(pairs: PairFactory) -> None:
@@ -176,14 +186,17 @@ async def test_a_peer_that_reads_in_drips_ends_the_stream_after_the_write_stall_
 
 
 async def test_a_peer_that_reads_in_time_is_no_stall(pairs: PairFactory) -> None:
-    async with pairs(options=SMALL_BUFFERS, timeouts=Timeouts(write_stall=0.2)) as (ours, theirs):
-        for _ in range(2):
-            async with running(ours.send(MUCH)) as sending:
-                await silence(0.05)
-                assert await theirs.recv_exactly(len(MUCH)) == MUCH
-                await sending
-        await silence(0.3)  # nothing waits to leave now
-        await ours.send(b"x")
+    async def talk() -> None:
+        async with pairs(options=SMALL_BUFFERS, timeouts=Timeouts(write_stall=0.2)) as (ours, theirs):
+            for _ in range(2):
+                async with running(ours.send(MUCH)) as sending:
+                    await silence(0.05)
+                    assert await theirs.recv_exactly(len(MUCH)) == MUCH
+                    await sending
+            await silence(0.3)  # nothing waits to leave now
+            await ours.send(b"x")
+
+    await unless_held_up(talk, 0.05)
 
 
 OPERATIONS: dict[str, Callable[[Stream], Coroutine[Any, Any, object]]] = {

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks.candidate import SERVERS, Candidate, CandidateError, every
 from benchmarks.idle import memory_of_connection
-from benchmarks.measure import BenchmarkError, Mode, Program, Workload, cores, measure, serving
+from benchmarks.measure import BenchmarkError, Mode, Program, Sample, Workload, cores, measure, serving
 
 pytestmark = pytest.mark.usefixtures("cc")
 
@@ -38,30 +39,36 @@ def installed(candidate: Candidate) -> Candidate:
     return candidate
 
 
+def measured(drive: Callable[[Workload], Sample], workload: Workload) -> Sample:
+    """Drive a server until it was let run in the short time of a measurement: a busy machine may not let it."""
+    for _ in range(20):
+        sample = drive(workload)
+        if sample.messages and sample.server_cpu:
+            return sample
+    raise AssertionError(sample)
+
+
 @pytest.mark.parametrize("candidate", ECHO, ids=str)
 def test_echoes_small_and_large_messages_and_serves_many_short_connections(candidate: Candidate) -> None:
     with serving(installed(candidate), "echo") as drive:
         for size in (1, 1000, 300_000):
-            sample = drive(attrs.evolve(SHORT, size=size))
-            assert sample.messages > 0
+            sample = measured(drive, attrs.evolve(SHORT, size=size))
             assert sample.seconds >= SHORT.seconds
-            assert sample.server_cpu > 0
             assert sample.client_cpu > 0
-        assert drive(attrs.evolve(SHORT, mode="accept", size=64)).messages > 0
+        measured(drive, attrs.evolve(SHORT, mode="accept", size=64))
 
 
 @pytest.mark.parametrize("candidate", LINES, ids=str)
 def test_echoes_lines(candidate: Candidate) -> None:
-    sample = measure(installed(candidate), attrs.evolve(SHORT, mode="lines", size=64))
-    assert sample.messages > 0
-    assert sample.messages % SHORT.burst == 0
+    with serving(installed(candidate), "lines") as drive:
+        assert measured(drive, attrs.evolve(SHORT, mode="lines", size=64)).messages % SHORT.burst == 0
 
 
 @pytest.mark.parametrize("candidate", PREFIXED, ids=str)
 def test_echoes_messages_with_their_length_in_front(candidate: Candidate) -> None:
     with serving(installed(candidate), "prefixed") as drive:
         for size in (1, 100, 5000):
-            assert drive(attrs.evolve(SHORT, mode="prefixed", size=size, burst=64)).messages > 0
+            measured(drive, attrs.evolve(SHORT, mode="prefixed", size=size, burst=64))
 
 
 @pytest.mark.parametrize(
@@ -72,19 +79,15 @@ def test_echoes_messages_with_their_length_in_front(candidate: Candidate) -> Non
 def test_datagrams_are_echoed_received_and_sent(candidate: Candidate, mode: Mode) -> None:
     workload = attrs.evolve(SHORT, mode=mode, size=1200, burst=4)
     with serving(installed(candidate), workload.service) as drive:
-        sample = drive(workload)
-        while mode == "udp_receive" and not sample.server_cpu:  # it was not let run in that time, and nobody waits for it
-            sample = drive(workload)
-    assert sample.messages > 0
-    assert sample.server_cpu > 0
+        measured(drive, workload)
 
 
 @pytest.mark.parametrize("candidate", TLS, ids=str)
 def test_echoes_through_tls_and_shakes_hands_many_times(candidate: Candidate) -> None:
     with serving(installed(candidate), "echo") as drive:
         for size in (1, 1000, 300_000):
-            assert drive(attrs.evolve(SHORT, size=size, tls=True)).messages > 0
-        assert drive(attrs.evolve(SHORT, mode="accept", size=64, tls=True)).messages > 0
+            measured(drive, attrs.evolve(SHORT, size=size, tls=True))
+        measured(drive, attrs.evolve(SHORT, mode="accept", size=64, tls=True))
 
 
 def test_tls_connections_that_are_held_take_memory() -> None:

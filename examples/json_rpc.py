@@ -149,6 +149,7 @@ async def encoded_answer(request: Any) -> bytes:  # noqa: ANN401 - any JSON valu
     answers: list[bytes] = []
     size = len(b"[]")
     for one in request:
+        await asyncio.sleep(0)  # a long batch is not done before others have their turn
         if (reply := await answer(one)) is None:
             continue
         answers.append(encode(reply))
@@ -241,4 +242,7 @@ if __name__ == "__main__":
     except ValueError as error:
         parser.error(f"argument --call: {error}")
     main = ask(args.host, args.port, calls) if calls else serve(args.host, args.port)
-    aionet.run(main, loop=args.loop)
+    try:
+        aionet.run(main, loop=args.loop)
+    except aionet.AionetError as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")

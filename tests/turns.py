@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
-__all__ = ["running", "turns", "until", "unless_held_up"]
+__all__ = ["running", "turns", "unless_held_up", "until"]
 
 _T = TypeVar("_T")
 

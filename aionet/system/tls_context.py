@@ -113,7 +113,7 @@ def reload_certificates(tls: TLSConfig) -> None:
         OptionError: a file cannot be used.
 
     """
-    made = _made_of(_with_files(tls))
+    made = _made_of(_checked(tls))
     server = _server_context(tls) if "server" in made else None
     client = _client_context(tls) if "client" in made else None
     if server is not None:
@@ -122,7 +122,7 @@ def reload_certificates(tls: TLSConfig) -> None:
         made["client"] = ClientTLS(client, resume=tls.session_tickets)
 
 
-def _with_files(tls: object) -> TLSConfig:
+def _checked(tls: object) -> TLSConfig:
     if not isinstance(tls, TLSConfig):
         message = f"reload_certificates: {tls!r}: expected a TLSConfig"
         raise OptionError(message)

@@ -1,13 +1,17 @@
 """examples/json_rpc.py: the server by hand and through its own client."""
 
 import json
+import re
 import subprocess
 from typing import Any
 
 import pytest
 
 import json_rpc
+from tests.ports import free_port
 from tests.programs import LOOPS, PATIENCE, Program, command, every_loop, receive_all, running, shared_by_module
+from tests.turns import running as running_task
+from tests.turns import turns
 
 server = shared_by_module("json_rpc.py")
 
@@ -109,6 +113,14 @@ def test_a_result_that_is_nested_too_deep_for_json_is_an_error() -> None:
     assert (answer["error"]["code"], answer["id"]) == (-32603, 1)
 
 
+async def test_others_have_their_turns_while_a_batch_is_answered() -> None:
+    batch = [json.loads(request("add", number)) for number in range(100)]
+    async with running_task(json_rpc.encoded_answer(batch)) as answering:
+        await turns(50)
+        assert not answering.done()
+        assert len(json.loads(await answering)) == 100
+
+
 @every_loop
 def test_the_client_makes_its_calls_at_once_and_prints_them_in_order(loop: str) -> None:
     with running("json_rpc.py", loop=loop) as program:
@@ -141,3 +153,16 @@ def test_a_parameter_that_is_no_json_is_a_mistake_in_usage(param: str) -> None:
     assert done.stderr.splitlines()[-1].startswith(
         f"json_rpc.py: error: argument --call: not a JSON value: '{param[:4]}"
     )
+
+
+@every_loop
+def test_a_client_whom_nobody_answers_says_so(loop: str) -> None:
+    done = subprocess.run(
+        command("json_rpc.py", "--port", str(free_port()), "--call", "upper", '"text"', loop=loop),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"json_rpc.py: connect to tcp://127\.0\.0\.1:\d+: .* refused\n", done.stderr), done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import statistics
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -234,8 +234,11 @@ class Results:
 
     def rates(self) -> list[float]:
         """The rate of each slot, those left out that were cut short by Ctrl-C."""
-        whole = max((point.seconds for point in self.points), default=math.inf) / 2
-        return [point.rate for point in self.points if point.seconds >= whole]
+        if not self.points:
+            return []
+        # Half of the usual: one slot that is long, since the generator was held up, must not leave out all others.
+        least = statistics.median(point.seconds for point in self.points) / 2
+        return [point.rate for point in self.points if point.seconds >= least]
 
 
 _HISTOGRAMS: Final = ("latency", "lag", "setup")

@@ -120,7 +120,7 @@ def test_a_worker_that_is_killed_is_told_and_the_rest_counts(running_cluster: Cl
 
 def test_a_worker_without_aionet_is_told_and_lives_on(running_cluster: Cluster, tmp_path: Path) -> None:
     with worker_without_aionet(running_cluster, tmp_path) as (address, process), serving(echo) as endpoint:
-        found = measure_on(running_cluster.address, Plan(endpoint=endpoint, duration=0.5, warmup=0.0))
+        found = measure_on(running_cluster.address, Plan(endpoint=endpoint, duration=1.0, warmup=0.0))
         assert process.poll() is None
     assert found.failures == [f"worker {address}: aionet is not installed there"]
     assert found.replies > 0

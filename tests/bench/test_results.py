@@ -61,6 +61,16 @@ def results(**changes: Any) -> Results:
     return attrs.evolve(made, **changes)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "counted"),
+    [([1.0, 1.0, 1.0, 0.3], 3), ([0.1, 0.1, 0.9, 0.1], 4), ([1.0, 0.2], 1), ([0.2], 1), ([], 0)],
+    ids=["the last is cut short", "one was held up", "two", "one", "none"],
+)
+def test_slots_that_are_much_shorter_than_usual_have_no_rate(seconds: list[float], counted: int) -> None:
+    points = [Point(at=each + 1.0, seconds=each, replies=100) for each in seconds]
+    assert len(results(points=points).rates()) == counted
+
+
 def worker(**changes: Any) -> Worker:
     """One worker of a cluster, with one generator."""
     machine = Machine("a processor", 4, "Linux 6", 0.1)

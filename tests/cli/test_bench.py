@@ -360,7 +360,7 @@ def test_two_commands_are_compared_in_turns(endpoint: str) -> None:
 
 def test_two_files_are_compared_and_the_same_one_is_no_different(endpoint: str, tmp_path: Path) -> None:
     file = tmp_path / "a.json"
-    bench(endpoint, "-d", "2", "--warmup", "0", "-o", file)
+    bench(endpoint, "-d", "1", "--warmup", "0", "-o", file)
     done = bench("compare", file, file, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -17,9 +17,7 @@ def test_whoever_announces_itself_is_found(loop: str) -> None:
         running("discovery.py", "announce", "one", *place, loop=loop, ends_by=signal.SIGINT, port=port),
         running("discovery.py", "announce", "the other", *place, loop=loop, ends_by=signal.SIGINT, port=port),
     ):
-        said = run(
-            *command("discovery.py", "find", *place, "--port", str(port), "--seconds", "0.4", loop=loop)
-        ).decode()
+        said = run(*command("discovery.py", "find", *place, "--port", str(port), "--seconds", "1", loop=loop)).decode()
     assert sorted(line.partition(" at ")[0] for line in said.splitlines()) == ["one", "the other"]
 
 

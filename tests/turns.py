@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["running", "turns", "unless_held_up", "until"]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+_Test: TypeAlias = "Callable[_P, Coroutine[Any, Any, None]]"
 
 
 async def turns(count: int = 20) -> None:
@@ -37,25 +40,28 @@ async def running(coroutine: Coroutine[Any, Any, _T]) -> AsyncGenerator[asyncio.
         await asyncio.wait([task])
 
 
-async def unless_held_up(attempt: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
-    """Make an attempt that takes a machine with time to spare; again if it failed while the loop stood still so long.
+def unless_held_up(seconds: float) -> Callable[[_Test[_P]], _Test[_P]]:
+    """Decorate a test of what happens in real time: it runs again where it failed and the loop had stood still so long.
 
-    For what is about real time: a deadline that passes while nothing runs has passed.
+    A deadline that passes while the machine runs something else has passed, and rightly.
     """
-    while True:
-        async with running(_longest_stand_still()) as watching:
-            failure: Exception | None = None
-            await turns(1)  # it watches now
-            try:
-                await attempt()
-            except Exception as error:  # noqa: BLE001 - raised below unless it is the machine's fault
-                failure = error
-            watching.cancel()
-            longest = await watching
-        if failure is None:
-            return
-        if longest < seconds:
-            raise failure
+
+    def decorate(test: _Test[_P]) -> _Test[_P]:
+        @functools.wraps(test)
+        async def repeated(*args: _P.args, **kwargs: _P.kwargs) -> None:
+            while True:
+                async with running(_longest_stand_still()) as watching:
+                    await turns(1)  # it watches now
+                    try:
+                        return await test(*args, **kwargs)
+                    except Exception:
+                        watching.cancel()
+                        if await watching < seconds:
+                            raise
+
+        return repeated
+
+    return decorate
 
 
 async def _longest_stand_still() -> float:

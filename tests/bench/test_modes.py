@@ -48,24 +48,20 @@ async def test_of_the_addresses_of_a_name_the_one_that_answers_is_taken() -> Non
     assert replies(tally) > 1
 
 
+@unless_held_up(0.03)
 async def test_on_schedule_every_message_is_sent_and_answered() -> None:
-    async def run() -> None:
-        with serving(echo) as endpoint:
-            tally = await generate(plan(endpoint, rate=1000.0, duration=0.5))
-        assert not tally.errors
-        assert replies(tally) == sum(tally.lag.values())
-        assert 400 <= replies(tally) <= 600
-
-    await unless_held_up(run, 0.03)
+    with serving(echo) as endpoint:
+        tally = await generate(plan(endpoint, rate=1000.0, duration=0.5))
+    assert not tally.errors
+    assert replies(tally) == sum(tally.lag.values())
+    assert 400 <= replies(tally) <= 600
 
 
+@unless_held_up(0.03)
 async def test_random_arrivals_have_the_rate_that_was_asked_for() -> None:
-    async def run() -> None:
-        with serving(echo) as endpoint:
-            tally = await generate(plan(endpoint, rate=2000.0, duration=0.5, arrivals="poisson"))
-        assert 800 <= replies(tally) <= 1200
-
-    await unless_held_up(run, 0.03)
+    with serving(echo) as endpoint:
+        tally = await generate(plan(endpoint, rate=2000.0, duration=0.5, arrivals="poisson"))
+    assert 800 <= replies(tally) <= 1200
 
 
 async def test_a_sink_takes_everything() -> None:
@@ -87,13 +83,11 @@ async def test_a_sink_takes_everything() -> None:
     assert 0 < sent <= received  # which has what was sent after the last slot, too
 
 
+@unless_held_up(0.03)
 async def test_a_sink_on_schedule_takes_what_is_due() -> None:
-    async def run() -> None:
-        with serving(sink) as endpoint:
-            tally = await generate(plan(endpoint, mode="sink", rate=500.0, size="1000"))
-        assert 80 <= replies(tally) <= 150
-
-    await unless_held_up(run, 0.03)
+    with serving(sink) as endpoint:
+        tally = await generate(plan(endpoint, mode="sink", rate=500.0, size="1000"))
+    assert 80 <= replies(tally) <= 150
 
 
 async def test_a_source_is_counted_in_messages_of_the_size() -> None:
@@ -190,6 +184,7 @@ async def test_what_becomes_of_datagrams_is_told() -> None:
 
 
 @pytest.mark.parametrize("steady", [True, False])
+@unless_held_up(0.03)
 async def test_jitter_is_how_much_a_round_trip_differs_from_the_one_before(*, steady: bool) -> None:
     delay = 0.02
 
@@ -198,13 +193,10 @@ async def test_jitter_is_how_much_a_round_trip_differs_from_the_one_before(*, st
             time.sleep(delay)
         echo_datagram(sock, data, peer)
 
-    async def run() -> None:
-        with answering(answer_later) as endpoint:
-            tally = await generate(plan(endpoint, connections=1, duration=0.6))
-        assert milliseconds(tally, 0.9) >= delay * 1e3 * 0.9
-        assert (tally.jitters[0] < delay * 1e9 / 2) == steady
-
-    await unless_held_up(run, 0.03)
+    with answering(answer_later) as endpoint:
+        tally = await generate(plan(endpoint, connections=1, duration=0.6))
+    assert milliseconds(tally, 0.9) >= delay * 1e3 * 0.9
+    assert (tally.jitters[0] < delay * 1e9 / 2) == steady
 
 
 async def test_a_reply_after_the_timeout_is_late() -> None:

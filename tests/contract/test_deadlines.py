@@ -63,19 +63,16 @@ async def test_drips_do_not_give_a_message_more_time(
             await receiving
 
 
+@unless_held_up(0.1)
 async def test_each_message_has_the_whole_time(pairs: PairFactory) -> None:
     loop = asyncio.get_running_loop()
-
-    async def talk() -> None:
-        async with pairs(timeouts=Timeouts(message=0.2)) as (ours, theirs):
-            begun = loop.time()
-            while loop.time() - begun < 0.3:
-                async with running(ours.recv_line()) as receiving:
-                    await turns()
-                    await theirs.send(b"x\n")
-                    assert await receiving == b"x\n"
-
-    await unless_held_up(talk, 0.1)
+    async with pairs(timeouts=Timeouts(message=0.2)) as (ours, theirs):
+        begun = loop.time()
+        while loop.time() - begun < 0.3:
+            async with running(ours.recv_line()) as receiving:
+                await turns()
+                await theirs.send(b"x\n")
+                assert await receiving == b"x\n"
 
 
 async def test_recv_has_no_message_to_wait_for(pairs: PairFactory) -> None:
@@ -131,16 +128,14 @@ async def test_a_silent_peer_ends_the_stream_after_the_idle_timeout(pairs: PairF
 
 
 @pytest.mark.parametrize("direction", ["received", "sent"])
+@unless_held_up(0.1)
 async def test_bytes_in_either_direction_are_not_idle(pairs: PairFactory, direction: str) -> None:
-    async def talk() -> None:
-        async with pairs(timeouts=Timeouts(idle=0.2)) as (ours, theirs):
-            for _ in range(6):
-                await silence(0.05)
-                await (theirs if direction == "received" else ours).send(b"x")
-            await ours.flush()
-            assert ours.get_extra_info("socket").fileno() >= 0
-
-    await unless_held_up(talk, 0.1)
+    async with pairs(timeouts=Timeouts(idle=0.2)) as (ours, theirs):
+        for _ in range(6):
+            await silence(0.05)
+            await (theirs if direction == "received" else ours).send(b"x")
+        await ours.flush()
+        assert ours.get_extra_info("socket").fileno() >= 0
 
 
 async def test_a_peer_that_sends_nothing_at_first_ends_the_stream(pairs: PairFactory) -> None:
@@ -150,17 +145,15 @@ async def test_a_peer_that_sends_nothing_at_first_ends_the_stream(pairs: PairFac
             await ours.recv()
 
 
+@unless_held_up(0.05)
 async def test_after_the_first_byte_the_peer_may_be_silent(pairs: PairFactory) -> None:
-    async def talk() -> None:
-        async with pairs(timeouts=Timeouts(first_bytes=0.1)) as (ours, theirs):
-            await theirs.send(b"x")
-            await ours.send(b"x")
-            assert await ours.recv() == b"x"
-            async with running(ours.recv()) as receiving:
-                await silence(0.3)
-                assert not receiving.done()
-
-    await unless_held_up(talk, 0.05)
+    async with pairs(timeouts=Timeouts(first_bytes=0.1)) as (ours, theirs):
+        await theirs.send(b"x")
+        await ours.send(b"x")
+        assert await ours.recv() == b"x"
+        async with running(ours.recv()) as receiving:
+            await silence(0.3)
+            assert not receiving.done()
 
 
 async def test_a_peer_that_does_not_read_ends_the_stream_after_the_write_stall_timeout(pairs: PairFactory) -> None:
@@ -185,18 +178,16 @@ async def test_a_peer_that_reads_in_drips_ends_the_stream_after_the_write_stall_
         await asyncio.wait([dripping])
 
 
+@unless_held_up(0.05)
 async def test_a_peer_that_reads_in_time_is_no_stall(pairs: PairFactory) -> None:
-    async def talk() -> None:
-        async with pairs(options=SMALL_BUFFERS, timeouts=Timeouts(write_stall=0.2)) as (ours, theirs):
-            for _ in range(2):
-                async with running(ours.send(MUCH)) as sending:
-                    await silence(0.05)
-                    assert await theirs.recv_exactly(len(MUCH)) == MUCH
-                    await sending
-            await silence(0.3)  # nothing waits to leave now
-            await ours.send(b"x")
-
-    await unless_held_up(talk, 0.05)
+    async with pairs(options=SMALL_BUFFERS, timeouts=Timeouts(write_stall=0.2)) as (ours, theirs):
+        for _ in range(2):
+            async with running(ours.send(MUCH)) as sending:
+                await silence(0.05)
+                assert await theirs.recv_exactly(len(MUCH)) == MUCH
+                await sending
+        await silence(0.3)  # nothing waits to leave now
+        await ours.send(b"x")
 
 
 OPERATIONS: dict[str, Callable[[Stream], Coroutine[Any, Any, object]]] = {

@@ -15,7 +15,7 @@ import pytest
 
 import aionet
 from tests.faults.peers import endpoint, every_kind, receive
-from tests.turns import running, until
+from tests.turns import running, unless_held_up, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -102,6 +102,7 @@ async def sip(client: socket.socket) -> None:
         pass
 
 
+@unless_held_up(SHORT / 2)
 async def test_a_client_that_says_nothing_is_cut_off_and_one_that_has_spoken_is_not() -> None:
     async with serving(aionet.Timeouts(first_bytes=SHORT), echo) as scene:
         spoke = await scene.connect()
@@ -126,6 +127,7 @@ async def test_what_the_server_says_does_not_stand_for_the_first_bytes_of_the_cl
         assert isinstance(scene.failures[0], aionet.StreamTimeoutError)
 
 
+@unless_held_up(SHORT / 2)
 async def test_an_idle_client_is_cut_off() -> None:
     async with serving(aionet.Timeouts(idle=SHORT), echo) as scene:
         client = await scene.connect()
@@ -137,6 +139,7 @@ async def test_an_idle_client_is_cut_off() -> None:
     assert f"idle for {SHORT:g} s" in str(failure)
 
 
+@unless_held_up(SHORT / 2)
 async def test_a_client_that_only_sends_is_not_idle() -> None:
     async def listen(stream: aionet.Stream) -> None:
         async for _ in stream:
@@ -150,6 +153,7 @@ async def test_a_client_that_only_sends_is_not_idle() -> None:
         assert is_open(talker)
 
 
+@unless_held_up(SHORT / 2)
 async def test_a_client_that_only_receives_is_not_idle() -> None:
     async def talk(stream: aionet.Stream) -> None:
         if await stream.recv() == b"talk":
@@ -186,6 +190,7 @@ async def test_a_message_that_comes_in_drips_does_not_outlast_its_deadline(way: 
     assert f"within {SHORT:g} s" in str(failure)
 
 
+@unless_held_up(SHORT / 2)
 async def test_each_message_has_its_own_time() -> None:
     async def receive_lines(stream: aionet.Stream) -> None:
         while line := await stream.recv_line():
@@ -216,6 +221,7 @@ async def test_a_client_that_does_not_read_enough_is_cut_off(reading: str, kind:
     assert f"the peer let {SHORT:g} s pass" in str(failure)
 
 
+@unless_held_up(SHORT / 2)
 async def test_a_client_that_reads_is_not_cut_off_however_much_there_is() -> None:
     async def send_on(stream: aionet.Stream) -> None:
         while True:

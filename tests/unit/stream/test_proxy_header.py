@@ -10,6 +10,7 @@ import pytest
 import aionet
 from aionet import ProxyHeader, build_proxy_header
 from tests.faults.peers import endpoint, every_kind, receive, receive_to_end
+from tests.turns import unless_held_up
 from tests.unit.server.proxied import (
     CLIENT,
     HEADER,
@@ -41,6 +42,7 @@ async def test_a_header_larger_than_the_socket_takes_at_once_is_sent_all_the_sam
         await stream.aclose()
 
 
+@unless_held_up(SHORT / 2)
 async def test_a_peer_that_does_not_take_the_header_is_given_up() -> None:
     header = attrs.evolve(HEADER, tlvs=(aionet.ProxyTLV(0xE0, bytes(60_000)),))
     options = aionet.SocketOptions(send_buffer=2048)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import itertools
 import os
 import socket
+import sys
+import termios
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +25,7 @@ FAMILIES: Final = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6, "unix": sock
 each_family: Final = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 _names: Final = itertools.count()
+_SIOCOUTQNSD: Final = 0x894B  # linux/sockios.h; Python has no name for it
 
 
 def _free_name(family: int) -> Any:
@@ -58,13 +63,34 @@ async def connected(family: int) -> AsyncGenerator[tuple[AsyncSocket, AsyncSocke
 
 
 async def fill(sock: AsyncSocket) -> int:
-    """Send until the kernel takes no more; return how much it took."""
+    """Send until the kernel takes no more, and never will while the peer does not read; return how much it took.
+
+    TCP has room once more when the peer's kernel acknowledges what has left, which takes it up to 40 ms.
+    """
+    taken = 0
+    while more := _fill_once(sock):
+        taken += more
+        while _on_its_way(sock):  # noqa: ASYNC110 - no event tells of an acknowledgement
+            await asyncio.sleep(0.001)
+    return taken
+
+
+def _fill_once(sock: AsyncSocket) -> int:
     taken = 0
     while True:
         try:
             taken += sock._sock.send(bytes(65536))
         except BlockingIOError:
             return taken
+
+
+def _on_its_way(sock: AsyncSocket) -> int:
+    """Return how many bytes have left and are not acknowledged: tcp(7), SIOCOUTQ, and without what has not left."""
+    if sock.family == socket.AF_UNIX:
+        return 0
+    unacknowledged = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+    unsent = fcntl.ioctl(sock, _SIOCOUTQNSD, bytes(4))
+    return int.from_bytes(unacknowledged, sys.byteorder) - int.from_bytes(unsent, sys.byteorder)
 
 
 async def take_all(sock: AsyncSocket) -> bytes:

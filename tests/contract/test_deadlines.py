@@ -138,6 +138,7 @@ async def test_bytes_in_either_direction_are_not_idle(pairs: PairFactory, direct
         assert ours.get_extra_info("socket").fileno() >= 0
 
 
+@unless_held_up(0.01)
 async def test_a_peer_that_sends_nothing_at_first_ends_the_stream(pairs: PairFactory) -> None:
     async with pairs(timeouts=Timeouts(first_bytes=0.02)) as (ours, _):
         await ours.send(b"what we send is not what the peer sends")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-from memcached.requests import MAX_NUMBER, STORAGE, Request, integer
+from memcached.requests import MAX_NUMBER, MAX_SIZE, STORAGE, Request, integer
 from memcached.store import Store, TooLargeError
 
 __all__ = ["VERSION", "ClientError", "execute"]
@@ -84,7 +84,8 @@ def store_item(store: Store, request: Request, words: list[bytes]) -> bytes:
     flags, expires = number(words[1]), store.expiry(time_of(words[2]))
     if flags >= MAX_FLAGS:
         raise ClientError(BAD_FORMAT)
-    number(words[3], "bad data chunk" if words[3].startswith(b"-") else BAD_FORMAT)
+    if number(words[3], "bad data chunk" if words[3].startswith(b"-") else BAD_FORMAT) > MAX_SIZE:
+        raise ClientError(BAD_FORMAT)
     unique = number(words[4]) if name == b"cas" else 0
     if request.data is None:
         raise ClientError("bad data chunk")

@@ -7,11 +7,12 @@ import attrs
 from aionet import NEED_MORE, Framer, FrameTooLargeError, NeedMore, ReceiveBuffer
 from memcached.store import MAX_ITEM
 
-__all__ = ["MAX_LINE", "MAX_NUMBER", "STORAGE", "Request", "Requests", "integer"]
+__all__ = ["MAX_LINE", "MAX_NUMBER", "MAX_SIZE", "STORAGE", "Request", "Requests", "integer"]
 
 # memcached's own: a get of many keys is the longest line.
 MAX_LINE: Final = 64 * 1024
 MAX_NUMBER: Final = 2**64
+MAX_SIZE: Final = 2**31 - 3  # memcached's own, for a block with its CRLF in a signed integer
 STORAGE: Final = frozenset({b"set", b"add", b"replace", b"append", b"prepend", b"cas"})
 _END: Final = b"\r\n"
 _SIZE: Final = 4  # its place among the words
@@ -52,7 +53,7 @@ class Requests(Framer[Request]):
             return NEED_MORE
         words = buffer.peek(0, line).split()
         size = integer(words[_SIZE]) if len(words) > _SIZE and words[0] in STORAGE else None
-        if size is None:
+        if size is None or size > MAX_SIZE:
             buffer.skip(line)
             return Request(words)
         if size > MAX_ITEM:

@@ -201,6 +201,7 @@ NOT_NUMERIC = "CLIENT_ERROR cannot increment or decrement non-numeric value"
         (["stats reset", "stats slabs"], ["RESET", "END"]),
         (["x" * 70_000], ["CLIENT_ERROR line too long"]),
         ([f"set g 0 0 {MANY}"], [BAD_FORMAT]),
+        ([f"set g 0 0 {2**31}", "get g"], [BAD_FORMAT, "END"]),
         ([f"set g {MANY} 0 1", "1"], [BAD_FORMAT]),
         ([f"set g {2**32} 0 1", "1"], [BAD_FORMAT]),
         ([f"set g {2**32 - 1} 0 1 noreply", "1", "get g"], [f"VALUE g {2**32 - 1} 1", "1", "END"]),

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_a_shell_completes_an_option_when_tab_is_pressed(shell: str, tmp_path: P
             os.write(terminal, b"nobody\n")
             wait_for(terminal, b"'nobody' is not one of")  # so says --until; of --unt, that there is no such option
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # setsid made it a group: zsh completes in a process of its own
             os.close(terminal)
 
 

@@ -160,7 +160,7 @@ def test_json_has_what_was_counted() -> None:
 
 
 def test_a_terminal_sees_the_table_fill() -> None:
-    seen = on_a_terminal("--seconds", "0.2", "--rounds", "1", "--loop", "asyncio", env=environment())
+    seen = on_a_terminal("--seconds", "0.1", "--rounds", "1", "--loop", "asyncio", env=environment())
     _, empty, one_measured, *_, result = seen.split("TCP, TLS, UDP echo")
     assert "round 1 of 1  aionet on asyncio" in empty
     assert not figures(empty)

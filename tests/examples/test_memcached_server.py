@@ -8,6 +8,7 @@ import pytest
 from pymemcache import Client  # type: ignore[import-untyped]
 from pymemcache.exceptions import MemcacheServerError  # type: ignore[import-untyped]
 
+from memcached.requests import MAX_SIZE
 from tests.programs import Program, every_loop, receive_all, running, shared_by_module
 
 server = shared_by_module("memcached_server.py")  # each test has keys of its own
@@ -167,7 +168,7 @@ def test_an_item_that_is_too_large_is_refused_and_the_connection_goes_on(server:
         assert client.get("large") is None
         memory = server.memory()
         with server.connect() as sock:
-            sock.sendall(b"set huge 0 0 %d\r\n" % 2**63 + bytes(100_000))
+            sock.sendall(b"set huge 0 0 %d\r\n" % MAX_SIZE + bytes(100_000))
             assert client.version()
             assert server.memory() - memory < 10_000_000
 

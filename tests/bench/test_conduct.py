@@ -54,12 +54,14 @@ def test_the_generators_are_merged() -> None:
     watching = Watching(lambda: None)
     with serving(echo) as endpoint:
         plan = Plan(endpoint=endpoint, connections=5, processes=2, duration=0.4, warmup=0.1)
+        began = time.monotonic()
         found = measure(plan, pids=[os.getpid()], observer=watching)
+        took = time.monotonic() - began
     assert watching.connections == 5
     assert found.generators == 2
     assert found.points[0].connections == 5
     assert found.replies + found.late_replies == found.latency.count > 0
-    assert 0.2 < found.seconds == pytest.approx(sum(point.seconds for point in found.points))
+    assert 0.2 < found.seconds < took  # which has the start of the processes, too
     assert not found.errors
     assert found.server_cpu is not None
     assert found.server_cpu > 0
